@@ -1,0 +1,63 @@
+"""Arrow arrays as NumPy views of their buffers, and back: the one place that knows offsets, slices and nulls."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Text = pa.Array | pa.ChunkedArray
+
+
+def text_buffers(text: Text) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets (int64, n + 1) and data (uint8) of a string or binary column; views where possible.
+
+    Row i is `data[offsets[i]:offsets[i + 1]]`. A null row is empty. Slices are honoured: the first
+    offset need not be 0.
+    """
+    array = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+    if isinstance(array, pa.ChunkedArray):  # combine_chunks of zero chunks
+        array = pa.array([], array.type)
+    if array.null_count:
+        array = pc.fill_null(array, pa.scalar(b"" if pa.types.is_binary(array.type) else "", array.type))
+    wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    if len(array) == 0:
+        return np.zeros(1, np.int64), np.zeros(0, np.uint8)
+    _, offsets, data = array.buffers()
+    found = np.frombuffer(offsets, np.int64 if wide else np.int32)
+    found = found[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    return found, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+
+
+def binary_array(
+    offsets: np.ndarray, data: np.ndarray, kind: pa.DataType | None = None
+) -> pa.Array:
+    """Offsets (n + 1, in bytes) and data (any dtype) as a `large_binary` column, or as `kind`; no copy."""
+    return pa.Array.from_buffers(
+        kind or pa.large_binary(),
+        len(offsets) - 1,
+        [None, pa.py_buffer(np.ascontiguousarray(offsets, np.int64)), pa.py_buffer(data)],
+    )
+
+
+def int32_lists(offsets: np.ndarray, values: np.ndarray) -> pa.Array:
+    """Offsets (n + 1) and int32 values as a `list<int32>` column."""
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(np.ascontiguousarray(values, np.int32))
+    )
+
+
+def fixed_binary(rows: np.ndarray) -> pa.Array:
+    """A uint8 matrix (n, width) as a `fixed_size_binary[width]` column without nulls."""
+    rows = np.ascontiguousarray(rows, np.uint8)
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(rows.shape[1]), rows.shape[0], [None, pa.py_buffer(rows)]
+    )
+
+
+def fixed_rows(column: Text) -> np.ndarray:
+    """A `fixed_size_binary[width]` column as a uint8 matrix (n, width); nulls are not allowed."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    width = array.type.byte_width
+    if len(array) == 0:
+        return np.zeros((0, width), np.uint8)
+    data = np.frombuffer(array.buffers()[1], np.uint8)
+    return data[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)

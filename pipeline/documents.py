@@ -1,0 +1,84 @@
+"""Columns of every dataset, once: names, Arrow types, meaning. The data contracts of the workspace.
+
+`doc` says where a document is: `file_no << 38 | place` (DESIGN: 2^25 files, 2^38 places a file). Place is
+the row number in Parquet and the byte offset of the record in the decompressed stream elsewhere.
+`content` says what it is: XXH3-128 of its text.
+"""
+
+import pyarrow as pa
+
+PLACE_BITS = 38
+MAX_FILES = 1 << 25
+MAX_PLACE = (1 << PLACE_BITS) - 1
+
+CONTENT = pa.binary(16)
+
+# What a reader yields: one row a record, in the order of the file, good or bad.
+RECORDS = pa.schema(
+    [
+        pa.field("place", pa.int64(), False),
+        pa.field("text", pa.string()),  # null exactly where `reject` is not
+        pa.field("id", pa.string()),
+        pa.field("url", pa.string()),
+        pa.field("path", pa.string()),  # of the file in its repository
+        pa.field("subset", pa.string()),  # the corpus' own name of a part: "RedPajamaArXiv", "Pile-CC"
+        pa.field("license", pa.string()),
+        pa.field("reject", pa.string()),  # why the record cannot be a document, see REJECTS
+        pa.field("detail", pa.string()),  # what was found instead, for people; at most 200 characters
+    ]
+)
+
+# The metadata of a record: what else tells two records of the same text apart.
+METADATA = ("id", "url", "path", "subset", "license")
+
+REJECTS = {
+    "broken_record": "not a JSON object, or cut short",
+    "no_text": "the text field is missing or null",
+    "wrong_type": "the text field is not a string",
+    "invalid_utf8": "bytes that are not UTF-8, or a lone surrogate",
+    "empty": "no characters, or white space alone",
+    "too_large": "more bytes than limits.record_bytes",
+}
+
+# measurements/record: one row a record; rows of all column groups of an input group align by position.
+MEASURED_RECORD = pa.schema(
+    [
+        pa.field("doc", pa.int64(), False),
+        pa.field("content", CONTENT, False),  # of the empty text where rejected
+        pa.field("metadata", pa.int64(), False),  # 63-bit hash of METADATA: the last tie-breaker
+        pa.field("bytes", pa.int64(), False),  # UTF-8 bytes of the text
+        *[pa.field(name, pa.string()) for name in METADATA],
+        pa.field("reject", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+# decisions: one row a record, sorted by doc, one file an input group.
+DECISIONS = pa.schema(
+    [
+        pa.field("doc", pa.int64(), False),
+        pa.field("content", CONTENT, False),
+        pa.field("bytes", pa.int64(), False),
+        pa.field("source", pa.string(), False),
+        pa.field("domain", pa.string(), False),
+        pa.field("language", pa.string()),
+        pa.field("keep", pa.bool_(), False),
+        pa.field("reason", pa.string()),  # the first reason in recipe order; null where kept
+        pa.field("failed", pa.int64(), False),  # bit i: the recipe's rule i
+        pa.field("survivor", pa.int64()),  # the doc kept in its place, of a duplicate
+    ]
+)
+
+# tokens: kept documents, one file an input group, sorted by (domain, source, ring).
+TOKENS = pa.schema(
+    [
+        pa.field("doc", pa.int64(), False),
+        pa.field("content", CONTENT, False),
+        pa.field("source", pa.string(), False),
+        pa.field("domain", pa.string(), False),
+        pa.field("language", pa.string()),
+        pa.field("ring", pa.int64(), False),  # hash of (seed, "ring", content)
+        pa.field("tokens", pa.int32(), False),  # length of the encoded stream
+        pa.field("ids", pa.large_binary(), False),  # int32, little endian
+    ]
+)
