@@ -14,6 +14,8 @@ import xxhash
 
 from coursepack.pipeline.arrow import Text, fixed_binary, fixed_rows, text_buffers
 
+# one bit less than an int64 holds, so that the end of the range is a number too
+CHOICE_BITS = 62
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -41,12 +43,12 @@ def content_hash(text: Text) -> pa.Array:
 
 
 def choice(seed: int, purpose: str, content: Text) -> np.ndarray:
-    """A uniform non-negative int64 (63 bits) a row, from (seed, purpose, content)."""
+    """A uniform int64 in [0, 2^62) a row, from (seed, purpose, content)."""
     key = np.uint64(xxhash.xxh3_64_intdigest(f"{seed}:{purpose}".encode()))
     halves = fixed_rows(content).view(">u8").astype(np.uint64)
     with np.errstate(over="ignore"):
         mixed = _mix(_mix(halves[:, 0] ^ key) + halves[:, 1] * _GOLDEN)
-    return (mixed >> np.uint64(1)).astype(np.int64)
+    return (mixed >> np.uint64(64 - CHOICE_BITS)).astype(np.int64)
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -130,14 +130,23 @@ class Output:
 
 @contextmanager
 def open_output(url: str) -> Iterator[Output]:
-    """Write a new file; on an error it is left for garbage collection, never renamed into place."""
+    """Write a new file, which appears in one step at the end; after an error there is none."""
     fs, path = filesystem(url)
+    part = path
     if is_local(url):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-    with fs.open(path, "wb") as raw:
+        part = f"{path}.{uuid.uuid4().hex}.part"
+    with fs.open(part, "wb") as raw:
         out = Output(raw)
-        yield out
+        try:
+            yield out
+        except BaseException:
+            if hasattr(raw, "discard"):
+                raw.discard()  # a multipart upload is given up, not completed
+            raise
         out.close()
+    if part != path:
+        os.replace(part, path)
 
 
 def sha256_of(url: str) -> str:

@@ -1,0 +1,145 @@
+"""Classes of Unicode code points as tables, and UTF-8 read inside kernels.
+
+The tables come from the `regex` library alone, not from the interpreter: its Unicode version is pinned
+by the lock, so a word is the same word under every Python.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import regex
+from numba import njit, types
+
+from coursepack.pipeline.arrow import Text, text_buffers
+
+CODE_POINTS = 0x110000
+SEPARATOR, WORD, OWN_UNIT = 0, 1, 2
+REPLACEMENT = 0xFFFD
+
+# Kernel argument types: Arrow's buffers are read-only, and a table or an index may be.
+BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+INDEX = types.Array(types.int64, 1, "C", readonly=True)
+INT32S = types.Array(types.int32, 1, "C", readonly=True)
+UINT64S = types.Array(types.uint64, 1, "C", readonly=True)
+
+_WORD = r"[\p{L}\p{M}\p{N}_]"
+# Scripts written without spaces: Han, kana, Tibetan, and Line_Break=SA, which Unicode gives to the rest
+# (Thai, Lao, Khmer, Myanmar, Tai scripts). Script extensions add letters they share, such as U+30FC.
+_OWN_UNIT = (
+    r"[[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Tibetan}\p{Line_Break=SA}]"
+    r"&&[\p{L}\p{M}\p{N}]]"
+    r"|[[\p{Scx=Han}\p{Scx=Hiragana}\p{Scx=Katakana}]&&[\p{L}\p{N}]]"
+)
+
+
+@dataclass(frozen=True)
+class Characters:
+    """Tables indexed by code point, 0 to 0x10FFFF; bool tables are uint8 (0 or 1)."""
+
+    word_class: np.ndarray  # uint8: SEPARATOR, WORD (letter, mark, number, `_`) or OWN_UNIT
+    is_letter: np.ndarray  # general category L
+    is_number: np.ndarray  # general category N
+    is_digit: np.ndarray  # general category Nd
+    is_space: np.ndarray  # property White_Space
+    lower: np.ndarray  # int32: the simple lower case, one code point to one
+
+
+@cache
+def characters() -> Characters:
+    """The tables, made once a process in about 0.2 s; do not write to them."""
+    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    word_class = _table(_WORD, every)
+    word_class[_table(_OWN_UNIT, every) == 1] = OWN_UNIT
+    return Characters(
+        word_class,
+        _table(r"\p{L}", every),
+        _table(r"\p{N}", every),
+        _table(r"\p{Nd}", every),
+        _table(r"\p{White_Space}", every),
+        _lower(every),
+    )
+
+
+def utf8_valid(text: Text) -> np.ndarray:
+    """Whether each row is UTF-8, as strict as `bytes.decode`: no overlong form, surrogate or code
+    point past 10FFFF; a null row is valid. Bool, one a row of a binary or string column."""
+    offsets, data = text_buffers(text)
+    valid = np.ones(len(offsets) - 1, np.bool_)
+    _check_utf8(offsets, data, valid)
+    return valid
+
+
+@njit(nogil=True, cache=True)
+def decode(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
+    """The code point at byte `i` of data[:end], i < end, and its width in bytes; inside kernels.
+
+    A byte that starts no valid sequence gives (REPLACEMENT, 1); a real U+FFFD has width 3.
+    """
+    a = np.int64(data[i])
+    if a < 0x80:
+        return a, np.int64(1)
+    if 0xC2 <= a <= 0xDF and i + 1 < end:
+        b = np.int64(data[i + 1])
+        if b & 0xC0 == 0x80:
+            return (a & 0x1F) << 6 | b & 0x3F, np.int64(2)
+    elif 0xE0 <= a <= 0xEF and i + 2 < end:
+        b = np.int64(data[i + 1])
+        c = np.int64(data[i + 2])
+        code = (a & 0x0F) << 12 | (b & 0x3F) << 6 | c & 0x3F
+        tails = b & 0xC0 == 0x80 and c & 0xC0 == 0x80
+        if tails and code >= 0x800 and not 0xD800 <= code <= 0xDFFF:
+            return code, np.int64(3)
+    elif 0xF0 <= a <= 0xF4 and i + 3 < end:
+        b = np.int64(data[i + 1])
+        c = np.int64(data[i + 2])
+        d = np.int64(data[i + 3])
+        code = (a & 0x07) << 18 | (b & 0x3F) << 12 | (c & 0x3F) << 6 | d & 0x3F
+        tails = b & 0xC0 == 0x80 and c & 0xC0 == 0x80 and d & 0xC0 == 0x80
+        if tails and 0x10000 <= code <= 0x10FFFF:
+            return code, np.int64(4)
+    return np.int64(REPLACEMENT), np.int64(1)
+
+
+@njit(types.void(INDEX, BYTES, types.boolean[::1]), nogil=True, cache=True)
+def _check_utf8(offsets: np.ndarray, data: np.ndarray, valid: np.ndarray) -> None:
+    for row in range(len(valid)):
+        i, end = offsets[row], offsets[row + 1]
+        while i < end:
+            if data[i] < 0x80:
+                i += 1
+                continue
+            code, width = decode(data, i, end)
+            if code == REPLACEMENT and width == 1:
+                valid[row] = False
+                break
+            i += width
+
+
+def _table(pattern: str, every: str) -> np.ndarray:
+    table = np.zeros(CODE_POINTS, np.uint8)
+    for run in _runs(f"(?:{pattern})+", every):
+        table[run.start() : run.end()] = 1
+    return table
+
+
+def _runs(pattern: str, every: str) -> Any:
+    return regex.finditer(pattern, every, regex.VERSION1)
+
+
+def _lower(every: str) -> np.ndarray:
+    """Simple lower-casing, drawn from the library's caseless matching (it offers no mapping).
+
+    Each capital is matched without case against all small letters. The letters that case folding
+    leaves alone come first, so capital sigma finds sigma before final sigma.
+    """
+    capitals, plain, others = (
+        "".join(run[0] for run in _runs(f"{pattern}+", every))
+        for pattern in (r"\p{CWL}", r"[\p{CWU}&&\P{CWCF}]", r"[\p{CWU}&&\p{CWCF}]")
+    )
+    pair = r"(?i)(.)(?=[^\n]*\n[^\n]*?(\1))"
+    lower = np.arange(CODE_POINTS, dtype=np.int32)
+    for match in _runs(pair, f"{capitals}\n{plain}{others}"):
+        lower[ord(match[1])] = ord(match[2])
+    return lower

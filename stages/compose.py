@@ -1,0 +1,405 @@
+"""Step 5, compose: which stretch of which documents goes to which phase, length and shard.
+
+Documents of one domain that the same selectors match are an *atom*. Its *ring* is its documents in the order of
+a hash; a phase takes the next *arc* of it, so nothing repeats before the ring is exhausted. An arc is an
+interval of hash values and an epoch, so what a phase holds is said in a few numbers, and a task that
+reads a tokens file knows alone where each document goes. Positions on the ring come from a histogram of
+tokens by leading hash bits; borders of arcs are exact to the document.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from coursepack.pipeline.errors import PlanError
+from coursepack.pipeline.hashing import CHOICE_BITS
+from coursepack.pipeline.progress import Progress
+from coursepack.pipeline.recipe import Recipe, Selector
+from coursepack.pipeline.tasks import table_of
+from coursepack.pipeline.workspace import Record
+from coursepack.stages.encode import Encoded
+from coursepack.stages.flow import Demand, allocate
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+VALIDATION = "validation"
+_END = 1 << CHOICE_BITS
+_BUCKET_DOCUMENTS = 64  # wanted in a bucket of the histogram
+_NARROW = ["domain", "source", "language", "ring", "tokens"]
+_FRACTION_BITS = 20  # of a bucket, to place a document inside it
+
+
+@dataclass(frozen=True)
+class Atom:
+    """Documents of one domain that the same selectors match."""
+
+    domain: str
+    selectors: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.domain} ({', '.join(self.selectors) or 'unused'})"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The sequences of one length in a phase: the unit that is cut into shards."""
+
+    phase: str
+    length: int
+    targets: str
+    packing: str
+    shards: int
+    tokens: int  # planned
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What a stream takes of an atom: [start, start + tokens) of its unrolled ring."""
+
+    stream: int
+    atom: int
+    start: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Arc:
+    """Documents of `atom` with low <= ring < high, in their pass number `epoch`, go to `stream`.
+
+    `start` is where the phase's whole arc begins on the unrolled ring, `tokens` its length: a document's
+    place in the phase is its position along it.
+    """
+
+    stream: int
+    atom: int
+    epoch: int
+    low: int
+    high: int
+    start: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Where every document goes. Small: it travels to the executors in a closure."""
+
+    atoms: tuple[Atom, ...]
+    classes: dict[tuple[str, str, str], int]  # (domain, source, language) -> atom
+    before: np.ndarray  # int64 (atoms, 2^bits): tokens of the ring before each bucket
+    inside: np.ndarray  # int64 (atoms, 2^bits): tokens of each bucket
+    held: np.ndarray  # int64 (atoms,): tokens of the hold-out, the beginning of each ring
+    streams: tuple[Stream, ...]
+    arcs: tuple[Arc, ...]
+    planned: tuple[tuple[str, str, int], ...]  # (phase, selector, tokens)
+
+    @property
+    def bits(self) -> int:
+        """Leading bits of the hash that name a bucket."""
+        return int(self.before.shape[1]).bit_length() - 1
+
+    def atom_of(self, table: pa.Table) -> np.ndarray:
+        """The atom of each row of a tokens file (int64); -1 for documents no phase wants."""
+        return atom_column(self.classes, table)
+
+    def position(self, atom: int, ring: np.ndarray) -> np.ndarray:
+        """Tokens of the atom's ring before each hash value, hold-out excluded: exact at a bucket's
+        border, in proportion inside."""
+        shift = CHOICE_BITS - self.bits
+        bucket = ring >> shift
+        part = (ring & ((1 << shift) - 1)) >> (shift - _FRACTION_BITS)
+        inside = (self.inside[atom][bucket] * part) >> _FRACTION_BITS
+        found: np.ndarray = self.before[atom][bucket] + inside - self.held[atom]
+        return found
+
+    def shard_and_order(self, arc: Arc, ring: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For documents of an arc: the shard within its stream, and their place in the phase, both int64."""
+        supply = int(self.before[arc.atom][-1] + self.inside[arc.atom][-1] - self.held[arc.atom])
+        along = self.position(arc.atom, ring) + arc.epoch * supply - arc.start
+        along = np.clip(along, 0, max(arc.tokens - 1, 0))
+        shards = self.streams[arc.stream].shards
+        place = along.astype(np.float64) / max(arc.tokens, 1)
+        shard = np.minimum((along * shards) // max(arc.tokens, 1), shards - 1)
+        return shard, (place * float(1 << 52)).astype(np.int64)
+
+
+def atom_column(classes: Mapping[tuple[str, str, str], int], table: pa.Table) -> np.ndarray:
+    """The atom of each row by its (domain, source, language); -1 where `classes` has no entry."""
+    keys = pc.binary_join_element_wise(
+        table["domain"], table["source"], pc.fill_null(table["language"], ""), "/"
+    )
+    codes = (keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys).dictionary_encode()
+    named = {"/".join(key): atom for key, atom in classes.items()}
+    lookup = np.array([named.get(k.as_py(), -1) for k in codes.dictionary] or [-1], np.int64)
+    found: np.ndarray = lookup[codes.indices.to_numpy()]
+    return found
+
+
+def matches(selector: Selector, domain: str, source: str, language: str) -> bool:
+    """Whether a selector takes documents of this class."""
+    return selector.name in ("*", domain, source) and selector.lang in (None, language)
+
+
+def make_atoms(
+    recipe: Recipe, classes: Sequence[tuple[str, str, str]]
+) -> tuple[tuple[Atom, ...], dict[tuple[str, str, str], int]]:
+    """The atoms of a recipe, sorted, and the atom of each (domain, source, language)."""
+    texts = sorted({text for phase in recipe.phase for text in phase.mixture})
+    parsed = {text: Selector.parse(text) for text in texts}
+    of_class = {
+        key: Atom(key[0], tuple(text for text in texts if matches(parsed[text], *key)))
+        for key in classes
+    }
+    atoms = tuple(sorted(set(of_class.values()), key=lambda atom: (atom.domain, atom.selectors)))
+    index = {atom: number for number, atom in enumerate(atoms)}
+    return atoms, {key: index[atom] for key, atom in of_class.items()}
+
+
+def demands(recipe: Recipe, atoms: Sequence[Atom]) -> list[Demand]:
+    """What each phase asks of each selector, in whole tokens that add up to the phase's budget."""
+    wanted = []
+    for phase in recipe.phase:
+        exact = {name: phase.tokens * weight for name, weight in phase.mixture.items()}
+        tokens = {name: math.floor(amount) for name, amount in exact.items()}
+        rest = phase.tokens - sum(tokens.values())
+        for name in sorted(exact, key=lambda n: (tokens[n] - exact[n], n))[:rest]:
+            tokens[name] += 1
+        for name, amount in tokens.items():
+            drawn = tuple(number for number, atom in enumerate(atoms) if name in atom.selectors)
+            wanted.append(Demand(phase.name, name, amount, drawn, phase.max_epochs))
+    return wanted
+
+
+def compose(
+    spark: "SparkSession", recipe: Recipe, encoded: Encoded, progress: Progress
+) -> Composition:
+    """Plan the whole curriculum; raises PlanError where the corpus cannot supply it."""
+    sizes = encoded.classes()
+    atoms, classes = make_atoms(recipe, list(sizes))
+    with progress.step("compose", total_tasks=len(encoded.records)) as step:
+        with step.spark(spark):
+            rings = _Rings(spark, encoded, classes, len(atoms), recipe.execution.partitions)
+            thresholds, held = _holdout(recipe, atoms, rings)
+            wanted = demands(recipe, atoms)
+            supply = {number: rings.tokens([number]) - int(held[number]) for number in range(len(atoms))}
+            taken: dict[tuple[str, int], int] = {}
+            for demand, parts in zip(wanted, allocate(supply, wanted), strict=True):
+                for atom, tokens in parts.items():
+                    taken[demand.phase, atom] = taken.get((demand.phase, atom), 0) + tokens
+            streams, stretches = _streams(recipe, atoms, taken)
+            arcs = _arcs(stretches, held, rings)
+        if recipe.holdout:
+            streams, arcs = _add_validation(recipe, atoms, streams, arcs, thresholds, held)
+        step.done(rows=sum(documents for documents, _ in sizes.values()))
+    planned = tuple((d.phase, d.selector, d.tokens) for d in wanted)
+    return Composition(
+        atoms, classes, rings.before, rings.inside, held, tuple(streams), tuple(arcs), planned
+    )
+
+
+def bucket_bits(documents: int) -> int:
+    """How many leading bits of the hash name a bucket; from the number of documents alone."""
+    return min(16, max(4, (documents // _BUCKET_DOCUMENTS).bit_length()))
+
+
+def _holdout(
+    recipe: Recipe, atoms: Sequence[Atom], rings: "_Rings"
+) -> tuple[dict[str, int], np.ndarray]:
+    """For each domain in use, the hash value below which its documents are held out; tokens by atom."""
+    members: dict[str, list[int]] = {}
+    for number, atom in enumerate(atoms):
+        if recipe.holdout and atom.selectors:
+            members.setdefault(atom.domain, []).append(number)
+    if not recipe.holdout or not members:
+        return {}, np.zeros(len(atoms), np.int64)
+    asked = recipe.holdout.tokens
+    for domain, numbers in members.items():
+        if (total := rings.tokens(numbers)) <= 2 * asked:
+            raise PlanError(
+                f"holdout.tokens asks for {asked:,} tokens of each domain, but {domain!r} has {total:,} in all; "
+                "hold out less than half of the smallest domain"
+            )
+    rings.fetch([(numbers, asked) for numbers in members.values()])
+    thresholds = {domain: rings.border(numbers, asked) for domain, numbers in members.items()}
+    held = [
+        rings.tokens_below(number, thresholds.get(atom.domain, 0)) if atom.selectors else 0
+        for number, atom in enumerate(atoms)
+    ]
+    return thresholds, np.array(held, np.int64)
+
+
+def _streams(
+    recipe: Recipe, atoms: Sequence[Atom], taken: Mapping[tuple[str, int], int]
+) -> tuple[list[Stream], list[Stretch]]:
+    """The streams of all phases, and what each takes of each atom's ring, one after the other."""
+    streams: list[Stream] = []
+    stretches: list[Stretch] = []
+    consumed = [0] * len(atoms)
+    for phase in recipe.phase:
+        for length in phase.lengths:
+            drawn = {
+                atom: tokens
+                for (name, atom), tokens in sorted(taken.items())
+                if name == phase.name and phase.length_of(atoms[atom].domain) == length
+            }
+            total = sum(drawn.values())
+            if not total:
+                continue
+            count = max(1, round(total / recipe.shards.tokens))
+            streams.append(Stream(phase.name, length, phase.targets, phase.packing, count, total))
+            for atom, tokens in drawn.items():
+                stretches.append(Stretch(len(streams) - 1, atom, consumed[atom], tokens))
+                consumed[atom] += tokens
+    return streams, stretches
+
+
+def _arcs(stretches: Sequence[Stretch], held: np.ndarray, rings: "_Rings") -> list[Arc]:
+    """Stretches of the unrolled rings as intervals of hash values, one for each pass."""
+    passes = [
+        (stretch, epoch, low, high, rings.tokens([stretch.atom]) - int(held[stretch.atom]))
+        for stretch in stretches
+        for epoch, low, high in _passes(stretch, rings, held)
+    ]
+    edges = [([s.atom], int(held[s.atom]) + at) for s, _, low, high, _ in passes for at in (low, high)]
+    rings.fetch(edges)
+    arcs = []
+    for stretch, epoch, low, high, supply in passes:
+        begin, end = (rings.border([stretch.atom], int(held[stretch.atom]) + at) for at in (low, high))
+        end = _END if high == supply else end
+        arcs.append(
+            Arc(stretch.stream, stretch.atom, epoch, begin, end, stretch.start, stretch.tokens)
+        )
+    return arcs
+
+
+def _passes(stretch: Stretch, rings: "_Rings", held: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """(epoch, low, high): the passes over the ring that a stretch makes, in tokens from its beginning."""
+    supply = rings.tokens([stretch.atom]) - int(held[stretch.atom])
+    start, end = stretch.start, stretch.start + stretch.tokens
+    for epoch in range(start // supply, -(-end // supply)):
+        yield epoch, max(start - epoch * supply, 0), min(end - epoch * supply, supply)
+
+
+def _add_validation(
+    recipe: Recipe,
+    atoms: Sequence[Atom],
+    streams: Sequence[Stream],
+    arcs: Sequence[Arc],
+    thresholds: Mapping[str, int],
+    held: np.ndarray,
+) -> tuple[list[Stream], list[Arc]]:
+    """The hold-out as a phase called `validation`: the beginning of each ring."""
+    assert recipe.holdout
+    tokens = int(held.sum())
+    count = max(1, round(tokens / recipe.shards.tokens))
+    stream = Stream(VALIDATION, recipe.holdout.length, "shifted", "best_fit", count, tokens)
+    number = len(streams)
+    more = [
+        Arc(number, atom, 0, 0, thresholds[atoms[atom].domain], -int(held[atom]), int(held[atom]))
+        for atom in range(len(atoms))
+        if held[atom]
+    ]
+    return [*streams, stream], [*arcs, *more]
+
+
+class _Rings:
+    """What compose must know of the rings: sums by bucket, and the documents of single buckets."""
+
+    def __init__(
+        self,
+        spark: "SparkSession",
+        encoded: Encoded,
+        classes: Mapping[tuple[str, str, str], int],
+        atoms: int,
+        partitions: int,
+    ) -> None:
+        self._spark, self._encoded, self._classes = spark, encoded, dict(classes)
+        self._records: list[Record] = list(encoded.records.values())
+        self._partitions = partitions
+        bits = bucket_bits(sum(record.rows for record in self._records))
+        self._shift = CHOICE_BITS - bits
+        self._rows: dict[int, np.ndarray] = {}
+        self.inside = self._histogram(max(atoms, 1), bits)
+        self.before = np.cumsum(self.inside, axis=1) - self.inside
+
+    def _histogram(self, atoms: int, bits: int) -> np.ndarray:
+        """Tokens by (atom, bucket), int64."""
+        shift = self._shift
+
+        def sums(atom: np.ndarray, ring: np.ndarray, tokens: np.ndarray) -> list[np.ndarray]:
+            cell, index = np.unique((atom << bits) + (ring >> shift), return_inverse=True)
+            total = np.zeros(len(cell), np.int64)
+            np.add.at(total, index, tokens)
+            return [cell, total]
+
+        frame = self._frame(sums, "cell bigint, tokens bigint")
+        flat = np.zeros(atoms << bits, np.int64)
+        for cell, tokens in frame.groupBy("cell").sum("tokens").collect():
+            flat[cell] = tokens
+        return flat.reshape(-1, 1 << bits)
+
+    def _frame(self, select: Any, schema: str) -> "DataFrame":
+        """What `select(atom, ring, tokens)` gives for each tokens file; all int64."""
+        dataset, records, classes = self._encoded.dataset, self._records, self._classes
+        names = [part.split()[0] for part in schema.split(",")]
+
+        def read(number: int) -> Iterator[pa.RecordBatch]:
+            table = dataset.read(records[number], _NARROW)
+            atom = atom_column(classes, table)
+            columns = select(atom, table["ring"].to_numpy(), table["tokens"].to_numpy())
+            yield pa.record_batch([pa.array(c.astype(np.int64)) for c in columns], names)
+
+        return table_of(self._spark, range(len(records)), read, schema, self._partitions)
+
+    def tokens(self, members: Sequence[int]) -> int:
+        """All tokens of the members' rings, hold-out included."""
+        return int(self.inside[list(members)].sum())
+
+    def _bucket_at(self, members: Sequence[int], tokens: int) -> int:
+        """The bucket in which the members' tokens reach `tokens`; one past the last if they do not."""
+        inside, before = self.inside[list(members)].sum(0), self.before[list(members)].sum(0)
+        return int(np.searchsorted(before + inside, tokens))
+
+    def fetch(self, edges: Sequence[tuple[Sequence[int], int]]) -> None:
+        """Read the documents of the buckets in which borders lie, all in one job."""
+        buckets = {self._bucket_at(members, tokens) for members, tokens in edges if tokens > 0}
+        wanted = np.array(sorted(buckets - self._rows.keys() - {self.inside.shape[1]}), np.int64)
+        if not len(wanted):
+            return
+        shift = self._shift
+
+        def pick(atom: np.ndarray, ring: np.ndarray, tokens: np.ndarray) -> list[np.ndarray]:
+            hit = np.isin(ring >> shift, wanted)
+            return [atom[hit], ring[hit], tokens[hit]]
+
+        rows = self._frame(pick, "atom bigint, ring bigint, tokens bigint").collect()
+        found = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 3)
+        found = found[np.lexsort((found[:, 2], found[:, 0], found[:, 1]))]
+        for bucket in wanted.tolist():
+            self._rows[bucket] = found[found[:, 1] >> shift == bucket]
+
+    def border(self, members: Sequence[int], tokens: int) -> int:
+        """The smallest hash value with at least `tokens` of the members' tokens before it."""
+        if tokens <= 0:
+            return 0
+        bucket = self._bucket_at(members, tokens)
+        if bucket == self.inside.shape[1]:
+            return _END
+        rows = self._rows[bucket]
+        rows = rows[np.isin(rows[:, 0], list(members))]
+        ends = self.before[list(members), bucket].sum() + np.cumsum(rows[:, 2])
+        return int(rows[np.searchsorted(ends, tokens), 1]) + 1
+
+    def tokens_below(self, atom: int, value: int) -> int:
+        """Tokens of the atom's documents with a hash below `value`, a border found before."""
+        if value <= 0:
+            return 0
+        bucket = (value - 1) >> self._shift
+        rows = self._rows[bucket]
+        mine = rows[(rows[:, 0] == atom) & (rows[:, 1] < value)]
+        return int(self.before[atom, bucket] + mine[:, 2].sum())

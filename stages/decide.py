@@ -1,0 +1,407 @@
+"""Step 3, decide: every document gets keep, or the reason why not. No text takes part.
+
+Rules are predicates over signals. Duplicates are found over all measured documents; the survivor of a
+cluster is its best *eligible* member (one that passes the rules), by source priority, then content,
+then the hash of the record's metadata, then the source's name; place decides only between records that
+nothing else tells apart.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from coursepack.pipeline.arrow import fixed_rows
+from coursepack.pipeline.documents import CONTENT, DECISIONS, PLACE_BITS, REJECTS
+from coursepack.pipeline.errors import SourceError, WorkspaceError
+from coursepack.pipeline.hashing import fingerprint
+from coursepack.pipeline.progress import Progress
+from coursepack.pipeline.recipe import Recipe, Source
+from coursepack.pipeline.tasks import merge, table_of, write_runs
+from coursepack.pipeline.workspace import Dataset, Record
+from coursepack.stages.catalogue import SIGNALS
+from coursepack.stages.components import component_table
+from coursepack.stages.inventory import Inventory, group_name
+from coursepack.stages.layouts import domain_of, layout_of, part_key
+from coursepack.stages.measure import Measured
+from coursepack.stages.rules import Rule, expand, scope_sql, verdict_sql
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+EXACT, NEAR = "exact_duplicate", "near_duplicate"
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What decide leaves: one slice an input group."""
+
+    dataset: Dataset
+    records: dict[str, Record]
+
+    def funnel(self) -> list[dict[str, Any]]:
+        """Documents and bytes by source, domain and reason ('' where kept), from the commit records."""
+        totals: dict[str, list[int]] = {}
+        for record in self.records.values():
+            for key, count in record.counts.items():
+                kind, _, rest = key.partition(":")
+                if kind in ("documents", "bytes"):
+                    totals.setdefault(rest, [0, 0])[kind == "bytes"] += count
+        return [
+            dict(zip(("source", "domain", "reason"), key.split("/"), strict=True))
+            | {"documents": documents, "bytes": size}
+            for key, (documents, size) in sorted(totals.items())
+        ]
+
+
+def decide(
+    spark: "SparkSession",
+    recipe: Recipe,
+    inventory: Inventory,
+    measured: Measured,
+    progress: Progress,
+) -> Decided:
+    """Decide on every measured document of the recipe's sources.
+
+    Raises SourceError where a source has more rejected records than `limits.rejected` allows.
+    """
+    rules = rules_of(recipe)
+    reading = _Reading(recipe, inventory, measured)
+    dataset = inventory.workspace.dataset("decisions", reading.fingerprint(rules))
+    names = [group_name(group) for group in inventory.groups]
+    found = dataset.records(names)
+    with progress.step("decide", total_tasks=len(names)) as step:
+        if len(found) == len(names):
+            step.nothing_new(len(names))
+        else:
+            with step.spark(spark):
+                frame = decisions(spark, recipe, rules, reading)
+                partitions = recipe.execution.partitions or min(len(names), 200)
+                made = write_runs(
+                    frame, "group", _SliceWriter(dataset), partitions, ["doc"]
+                )
+            found = merge(found, made)
+            for name in set(names) - found.keys():  # groups without a single record
+                found[name] = _SliceWriter(dataset)(name, iter(()))
+            found = dict(sorted(found.items()))
+            _check_counts(inventory, measured, found)
+            dataset.publish(found.values(), {"step": "decide", "rules": [r.name for r in rules]})
+        step.done(rows=sum(record.rows for record in found.values()))
+    decided = Decided(dataset, found)
+    _check_limits(recipe, decided)
+    return decided
+
+
+def rules_of(recipe: Recipe) -> tuple[Rule, ...]:
+    """The recipe's rules, checked against the catalogue of signals; raises RecipeError."""
+    types = {name: signal.type for name, signal in SIGNALS.items()}
+    return expand(recipe.rules.profiles, recipe.rules.own, types)
+
+
+def decisions(
+    spark: "SparkSession", recipe: Recipe, rules: tuple[Rule, ...], reading: "_Reading"
+) -> "DataFrame":
+    """One row a document: DECISIONS, and the `group` it belongs to."""
+    from pyspark.sql import functions as F
+
+    docs = _with_reasons(reading.documents(spark, rules), rules)
+    edges = duplicate_pairs(spark, recipe, reading)
+    if edges is None:
+        return docs.select(
+            "group", *DECISIONS.names[:6], F.isnull("reason").alias("keep"), "reason", "failed",
+            F.lit(None).cast("bigint").alias("survivor"),
+        )  # fmt: skip
+    members = docs.join(component_table(edges), "doc", how="left")
+    best = (
+        members.where("component is not null and reason is null")
+        .groupBy("component")
+        .agg(
+            F.expr(
+                "min(struct(-priority as priority, content, metadata, source, doc))"
+            ).alias("best")
+        )
+    )
+    lost = F.expr("reason is null and best is not null and best.doc <> doc")
+    return members.join(best, "component", how="left").select(
+        "group",
+        *DECISIONS.names[:6],
+        F.expr("reason is null and (best is null or best.doc = doc)").alias("keep"),
+        F.when(
+            lost,
+            F.when(F.expr("best.content = content"), F.lit(EXACT)).otherwise(F.lit(NEAR)),
+        )
+        .otherwise(F.col("reason"))
+        .alias("reason"),
+        "failed",
+        F.when(lost, F.expr("best.doc")).alias("survivor"),
+    )
+
+
+def duplicate_pairs(
+    spark: "SparkSession", recipe: Recipe, reading: "_Reading"
+) -> "DataFrame | None":
+    """Edges (a, b) between documents of one content, or of one band; None where nothing is asked.
+
+    Documents of a bucket are linked in a chain, in order of number: as many edges as documents,
+    however hot the bucket, and the same components as all its pairs would give.
+    """
+    from pyspark.sql import functions as F
+
+    pairs = []
+    if recipe.dedup.exact:
+        pairs.append(_chains(reading.contents(spark), ["content"]))
+    if recipe.dedup.fuzzy:
+        buckets = reading.bands(spark).select("doc", F.posexplode("bands").alias("band", "hash"))
+        pairs.append(_chains(buckets, ["band", "hash"]))
+    if not pairs:
+        return None
+    return (pairs[0] if len(pairs) == 1 else pairs[0].unionAll(pairs[1])).distinct()
+
+
+def _chains(frame: "DataFrame", bucket: list[str]) -> "DataFrame":
+    """Each document with the one before it in its bucket."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    before = F.lag("doc").over(Window.partitionBy(*bucket).orderBy("doc"))
+    return frame.select(before.alias("a"), F.col("doc").alias("b")).where("a is not null")
+
+
+def _with_reasons(docs: "DataFrame", rules: tuple[Rule, ...]) -> "DataFrame":
+    """Add `failed`, the bits of all rules that fire, and `reason`, the first of them or the reject."""
+    from pyspark.sql import functions as F
+
+    bits, reason = ["cast(0 as bigint)"], "reject"
+    for number, rule in enumerate(rules):
+        fires = f"(reject is null and ({scope_sql(rule).spark}) and ({verdict_sql(rule).spark}))"
+        bits.append(f"if({fires}, cast({1 << number} as bigint), cast(0 as bigint))")
+    failed = docs.withColumn("failed", F.expr(" + ".join(bits)))
+    cases = " ".join(
+        f"when (failed & {1 << number}L) <> 0 then '{rule.reason}'"
+        for number, rule in enumerate(rules)
+    )
+    if cases:
+        reason = f"case when reject is not null then reject {cases} end"
+    return failed.withColumn("reason", F.expr(reason))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Reads measurements of the recipe's files into Spark, with each document's source and domain."""
+
+    recipe: Recipe
+    inventory: Inventory
+    measured: Measured
+
+    def fingerprint(self, rules: tuple[Rule, ...]) -> str:
+        """Of all that decides: the rules, the sources' names and priorities, the files that count."""
+        files = sorted(self.inventory.sources.items())
+        return fingerprint(
+            {
+                "version": 1,
+                "rules": [
+                    [rule.name, rule.reason, rule.scope, verdict_sql(rule).text] for rule in rules
+                ],
+                "dedup": self.recipe.dedup.model_dump(mode="json", exclude={"alarm"}),
+                "sources": [
+                    [s.name, s.priority, s.layout, s.domain, s.fields] for s in self.recipe.source
+                ],
+                "files": files,
+                "groups": self.inventory.groups,
+                "measured": {n: d.url.rsplit("/", 1)[-1] for n, d in self.measured.datasets.items()},
+            }
+        )
+
+    def documents(self, spark: "SparkSession", rules: tuple[Rule, ...]) -> "DataFrame":
+        """doc, content, bytes, source, domain, language, group, priority, metadata, reject, signals used."""
+        used = {name for rule in rules for name in rule.fires.signals}
+        extra = sorted(used - {"bytes", "language"})
+        by_group = {group: [n for n in extra if SIGNALS[n].group == group] for group in
+                    ("record", "gopher", "language")}  # fmt: skip
+        schema = pa.schema(
+            [
+                pa.field("doc", pa.int64()),
+                pa.field("content", pa.binary()),
+                pa.field("bytes", pa.int64()),
+                pa.field("source", pa.string()),
+                pa.field("domain", pa.string()),
+                pa.field("language", pa.string()),
+                pa.field("group", pa.string()),
+                pa.field("priority", pa.int64()),
+                pa.field("metadata", pa.int64()),
+                pa.field("reject", pa.string()),
+                *[pa.field(name, SIGNALS[name].type) for name in extra],
+            ]
+        )
+        domains = _domains(self.recipe)
+        names = pa.array([source.name for source in self.recipe.source])
+        priorities = np.array([source.priority for source in self.recipe.source], np.int64)
+
+        def read(group: int) -> Iterator[pa.RecordBatch]:
+            columns = ["doc", "content", "bytes", "metadata", "subset", "reject", *by_group["record"]]
+            table = self.measured.read("record", group, list(dict.fromkeys(columns)))
+            for column_group, more in (("gopher", by_group["gopher"]),
+                                       ("language", ["language", *by_group["language"]])):  # fmt: skip
+                if more:
+                    columns_read = self.measured.read(column_group, group, ["doc", *more])
+                    if not columns_read["doc"].equals(table["doc"]):
+                        raise WorkspaceError(f"columns {column_group!r} of group {group} are out of step")
+                    for name in more:
+                        table = table.append_column(name, columns_read[name])
+            source = self.inventory.source_of(table["doc"].to_numpy(), PLACE_BITS)
+            table = table.filter(pa.array(source >= 0))
+            source = source[source >= 0].astype(np.int64)
+            table = (
+                table.append_column("source", names.take(pa.array(source)))
+                .append_column("domain", domains(source, table["subset"]))
+                .append_column("priority", pa.array(priorities[source]))
+                .append_column("group", pa.array([group_name(group)] * table.num_rows, pa.string()))
+            )
+            yield from table.select(schema.names).cast(schema).combine_chunks().to_batches(1 << 14)
+
+        return self._frame(spark, read, schema)
+
+    def contents(self, spark: "SparkSession") -> "DataFrame":
+        """doc and content of the documents that have text."""
+        schema = pa.schema([pa.field("doc", pa.int64()), pa.field("content", pa.binary())])
+
+        def read(group: int) -> Iterator[pa.RecordBatch]:
+            table = self.measured.read("record", group, ["doc", "content", "reject"])
+            table = table.filter(pc.is_null(table["reject"]))
+            yield from self._wanted(table.select(["doc", "content"])).cast(schema).to_batches()
+
+        return self._frame(spark, read, schema)
+
+    def bands(self, spark: "SparkSession") -> "DataFrame":
+        """doc and bands (array<bigint>) of the documents that have a signature."""
+        schema = pa.schema(
+            [pa.field("doc", pa.int64()), pa.field("bands", pa.list_(pa.int64()))]
+        )
+
+        def read(group: int) -> Iterator[pa.RecordBatch]:
+            table = self.measured.read("bands", group)
+            table = self._wanted(table.filter(pc.is_valid(table["bands"])))
+            yield from table.cast(schema).to_batches(1 << 14)
+
+        return self._frame(spark, read, schema)
+
+    def _wanted(self, table: pa.Table) -> pa.Table:
+        source = self.inventory.source_of(table["doc"].to_numpy(), PLACE_BITS)
+        return table.filter(pa.array(source >= 0))
+
+    def _frame(self, spark: "SparkSession", read: Any, schema: pa.Schema) -> "DataFrame":
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        return table_of(
+            spark,
+            self.inventory.groups,
+            read,
+            from_arrow_schema(schema),
+            self.recipe.execution.partitions,
+        )
+
+
+def _domains(recipe: Recipe) -> Any:
+    """A function (source index of each row, subset column) -> domain column."""
+
+    def domains(source: np.ndarray, subset: pa.ChunkedArray) -> pa.Array:
+        codes = subset.combine_chunks().dictionary_encode()
+        names = [*(value.as_py() for value in codes.dictionary), None]  # one a distinct subset
+        index = codes.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+        flat = [source_domain(s, name) for s in recipe.source for name in names]
+        return pa.array(flat, pa.string()).take(pa.array(source * len(names) + index))
+
+    return domains
+
+
+def source_domain(source: Source, subset: str | None) -> str:
+    """The domain of a source's documents in `subset`: the recipe's word, else the layout's."""
+    layout = layout_of(source.layout, source.fields)
+    if isinstance(source.domain, str):
+        return source.domain
+    own = {part_key(name): domain for name, domain in (source.domain or {}).items()}
+    known = own.get(part_key(subset or ""))
+    if known is None and part_key(subset or "") not in layout.domains:
+        known = own.get("default")
+    return known or domain_of(layout, subset)
+
+
+def source_domains(source: Source) -> set[str]:
+    """All domains that documents of the source may have."""
+    layout = layout_of(source.layout, source.fields)
+    if isinstance(source.domain, str):
+        return {source.domain}
+    return {layout.domain, *layout.domains.values(), *(source.domain or {}).values()}
+
+
+@dataclass(frozen=True)
+class _SliceWriter:
+    """Writes the decisions on one input group, with the funnel in the counts."""
+
+    dataset: Dataset
+
+    def __call__(self, group: str, batches: Iterator[pa.RecordBatch]) -> Record:
+        if record := self.dataset.find(group):
+            return record
+        with self.dataset.attempt(group, DECISIONS) as out:
+            kept = xxhash.xxh3_64()
+            for batch in batches:
+                table = pa.Table.from_batches([batch]).drop_columns(["group"]).cast(DECISIONS)
+                out.write(table)
+                _count_funnel(out, table)
+                _digest(kept, table)
+            out.counts["kept_digest"] = kept.intdigest() >> 1
+        assert out.record is not None
+        return out.record
+
+
+def _count_funnel(out: Any, table: pa.Table) -> None:
+    keys = pc.binary_join_element_wise(
+        table["source"], table["domain"], pc.fill_null(table["reason"], ""), "/"
+    )
+    totals = pa.table({"key": keys, "bytes": table["bytes"]}).group_by("key")
+    for row in totals.aggregate([("bytes", "sum"), ([], "count_all")]).to_pylist():
+        out.count("documents:" + row["key"], row["count_all"])
+        out.count("bytes:" + row["key"], row["bytes_sum"])
+
+
+def _digest(state: Any, table: pa.Table) -> None:
+    """Hash what encode will see of the kept rows."""
+    kept = table.filter(table["keep"])
+    state.update(np.ascontiguousarray(fixed_rows(kept["content"].cast(CONTENT))))
+    labels = pc.binary_join_element_wise(
+        kept["doc"].cast(pa.string()), kept["source"], kept["domain"],
+        pc.fill_null(kept["language"], ""), "\x00",
+    )  # fmt: skip
+    state.update("\n".join(pc.unique(labels).to_pylist()).encode())
+
+
+def _check_counts(inventory: Inventory, measured: Measured, found: dict[str, Record]) -> None:
+    """Every measured record of the recipe's files has one decision."""
+    for group in inventory.groups:
+        name = group_name(group)
+        counts = measured.records["record"][name].counts
+        expected = sum(counts.get(f"file:{file_no}", 0) for file_no in inventory.sources)
+        if found[name].rows != expected:
+            raise WorkspaceError(
+                f"decide, group {name}: {expected:,} records measured, {found[name].rows:,} decided on; "
+                "this is a bug, nothing was published"
+            )
+
+
+def _check_limits(recipe: Recipe, decided: Decided) -> None:
+    """Fail where a source's share of rejected records is above the recipe's limit."""
+    for source in recipe.source:
+        rows = [row for row in decided.funnel() if row["source"] == source.name]
+        total = sum(row["documents"] for row in rows)
+        bad = sum(row["documents"] for row in rows if row["reason"] in REJECTS)
+        if total and bad / total > recipe.limits.rejected:
+            raise SourceError(
+                f"source {source.name!r}: {bad:,} of {total:,} records were rejected "
+                f"({bad / total:.2%}); limits.rejected allows {recipe.limits.rejected:.2%}. "
+                "Raise the limit, or look at the rejects (`coursepack stats`)"
+            )

@@ -1,0 +1,304 @@
+"""Step 1, inventory: which files there are, and how their text is cut into input groups.
+
+File numbers and groups are append-only: a file that is added, or that changed, gets a new number and
+a new group; nothing that was measured is touched. A group is one task's work: many small files, or
+a range of a large one. Groups are cut by size alone; no shard depends on how.
+"""
+
+import glob
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from coursepack.pipeline import storage
+from coursepack.pipeline.documents import MAX_FILES
+from coursepack.pipeline.errors import SourceError
+from coursepack.pipeline.hashing import fingerprint
+from coursepack.pipeline.recipe import Recipe, Source
+from coursepack.pipeline.workspace import Workspace
+from coursepack.stages.layouts import Layout, layout_of
+from coursepack.stages.records import Split
+from coursepack.stages.streams import compression, zst_frames
+
+# An unsplittable compressed file with more text than this is read by several tasks, each
+# decompressing all of it and keeping every k-th span (DESIGN, "The workspace").
+UNSPLITTABLE_BYTES = 4_000_000_000
+_EXPANSION = 4  # text bytes per compressed byte, to plan with
+_COMPRESSED = (".zst", ".gz", ".bz2", ".xz", ".parquet")
+
+_FILES = pa.schema(
+    [
+        ("file_no", pa.int32()),
+        ("url", pa.string()),
+        ("size", pa.int64()),
+        ("version", pa.string()),  # what the store says of its state: mtime or etag
+    ]
+)
+_SPLITS = pa.schema(
+    [
+        ("group", pa.int32()),
+        ("reader", pa.string()),  # fingerprint of how its files are read
+        ("file_no", pa.int32()),
+        ("url", pa.string()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),  # null: to the end of the file
+        ("stride", pa.int32()),
+        ("index", pa.int32()),
+        ("text_bytes", pa.int64()),  # estimated
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a run reads: its groups, and which source each of its files belongs to."""
+
+    workspace: Workspace
+    groups: tuple[int, ...]
+    readers: dict[int, str]  # group -> reader fingerprint
+    text_bytes: dict[int, int]  # group -> estimate
+    sources: dict[int, int]  # file_no -> index of the source in the recipe
+    layouts: dict[str, Layout]  # reader fingerprint -> layout
+
+    def source_of(self, doc: np.ndarray, place_bits: int) -> np.ndarray:
+        """Index of the source of each doc (int16); -1 where the recipe does not read its file."""
+        table = np.full(max(self.sources, default=0) + 2, -1, np.int16)
+        for file_no, source in self.sources.items():
+            table[file_no] = source
+        return table[np.minimum(doc >> place_bits, len(table) - 1)]
+
+    def splits(self, group: int) -> list[tuple[int, Split]]:
+        """(file_no, split) of one group, read from the workspace: the driver ships no paths."""
+        return group_splits(self.workspace, group)
+
+
+def group_splits(workspace: Workspace, group: int) -> list[tuple[int, Split]]:
+    """(file_no, split) of one group, in order of file number and start."""
+    with storage.open_input(workspace.path("inventory", "splits.parquet")) as raw:
+        rows = pq.read_table(raw, filters=[("group", "=", group)]).to_pylist()
+    return [
+        (row["file_no"], Split(row["url"], row["start"], row["end"], row["stride"], row["index"]))
+        for row in rows
+    ]
+
+
+def group_name(group: int) -> str:
+    """The name of a group in file names and commit records."""
+    return f"g{group:07d}"
+
+
+def reader_of(source: Source, recipe: Recipe) -> tuple[str, Layout]:
+    """How a source's files are read, and the fingerprint of that."""
+    layout = layout_of(source.layout, source.fields)
+    settings = {"layout": layout.settings(), "record_bytes": recipe.limits.record_bytes}
+    return fingerprint(settings), layout
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of a source, as its store describes it."""
+
+    url: str
+    size: int
+    version: str
+
+
+def source_files(source: Source) -> list[Found]:
+    """The files of a source, sorted by URL; raises SourceError where a path matches nothing."""
+    found: dict[str, Found] = {}
+    for pattern in source.paths:
+        matches = list(_expand(pattern))
+        if not matches:
+            raise SourceError(
+                f"source {source.name!r}: no file matches {pattern!r}; paths are files, folders or globs "
+                "(relative ones start at the current folder), local or s3://, hf://, ..."
+            )
+        found.update({match.url: match for match in matches})
+    return [found[url] for url in sorted(found)]
+
+
+def _expand(pattern: str) -> Iterator[Found]:
+    fs, path = storage.filesystem(pattern)
+    scheme = pattern.split("://")[0] + "://" if "://" in pattern else ""
+    try:
+        if glob.has_magic(path):
+            infos = [i for i in fs.glob(path, detail=True).values() if i["type"] == "file"]
+        elif fs.isdir(path):
+            infos = list(fs.find(path, detail=True).values())
+        else:
+            infos = [fs.info(path)] if fs.exists(path) else []
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{pattern!r} cannot be listed: {error}") from error
+    for info in infos:
+        name = info["name"].rsplit("/", 1)[-1]
+        if not name.startswith((".", "_")):
+            stamp = next((info[k] for k in ("ETag", "etag", "md5", "sha256", "mtime") if info.get(k)), "")
+            yield Found(scheme + info["name"], int(info["size"]), str(stamp))
+
+
+def take_inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
+    """List all sources, number new files, cut them into groups, and record both.
+
+    Raises SourceError where a source has no files, or two sources claim one file.
+    """
+    files = _read(workspace, "files.parquet", _FILES)
+    splits = _read(workspace, "splits.parquet", _SPLITS)
+    known = {
+        (row["url"], row["size"], row["version"]): row["file_no"] for row in files.to_pylist()
+    }
+    assigned = set(
+        zip(splits["reader"].to_pylist(), splits["file_no"].to_pylist(), strict=True)
+    )
+    sources: dict[int, int] = {}
+    layouts: dict[str, Layout] = {}
+    new_files: list[dict[str, object]] = []
+    new_splits: list[dict[str, object]] = []
+    next_group = max(splits["group"].to_pylist(), default=-1) + 1
+    for index, source in enumerate(recipe.source):
+        reader, layout = reader_of(source, recipe)
+        layouts[reader] = layout
+        fresh: list[tuple[int, Found]] = []
+        for file in source_files(source):
+            key = (file.url, file.size, file.version)
+            if key not in known:
+                known[key] = len(known)
+                new_files.append(
+                    {"file_no": known[key], "url": file.url, "size": file.size, "version": file.version}
+                )
+            file_no = known[key]
+            if file_no in sources:
+                other = recipe.source[sources[file_no]].name
+                raise SourceError(
+                    f"{file.url!r} belongs to source {other!r} and to {source.name!r}; "
+                    "each file belongs to one source"
+                )
+            sources[file_no] = index
+            if (reader, file_no) not in assigned:
+                fresh.append((file_no, file))
+        for members in cut(fresh, layout, recipe.execution.group_bytes):
+            new_splits += [
+                {"group": next_group, "reader": reader, **member} for member in members
+            ]
+            next_group += 1
+    if len(known) > MAX_FILES:
+        raise SourceError(f"{len(known):,} files; a workspace holds {MAX_FILES:,}: merge small files first")
+    if new_files or new_splits:
+        files = _append(workspace, "files.parquet", files, new_files)
+        splits = _append(workspace, "splits.parquet", splits, new_splits)
+    return _select(workspace, splits, sources, layouts)
+
+
+def _select(
+    workspace: Workspace, splits: pa.Table, sources: dict[int, int], layouts: dict[str, Layout]
+) -> Inventory:
+    """The groups that hold any file of this run, read the way this run reads it."""
+    wanted = pc.and_(
+        pc.is_in(splits["reader"], pa.array(list(layouts), pa.string())),
+        pc.is_in(splits["file_no"], pa.array(list(sources), pa.int32())),
+    )
+    rows = splits.filter(wanted).group_by(["group", "reader"]).aggregate([("text_bytes", "sum")])
+    found = sorted(rows.to_pylist(), key=lambda row: row["group"])
+    return Inventory(
+        workspace,
+        tuple(row["group"] for row in found),
+        {row["group"]: row["reader"] for row in found},
+        {row["group"]: row["text_bytes_sum"] for row in found},
+        sources,
+        layouts,
+    )
+
+
+def cut(
+    files: Sequence[tuple[int, Found]], layout: Layout, group_bytes: int
+) -> Iterator[list[dict[str, object]]]:
+    """Input groups of about `group_bytes` of text: small files together, large ones in ranges."""
+    members: list[dict[str, object]] = []
+    filled = 0
+    for file_no, file in files:
+        text_bytes = file.size * (_EXPANSION if file.url.endswith(_COMPRESSED) else 1)
+        whole = {"file_no": file_no, "url": file.url, "start": 0, "end": None, "stride": 1, "index": 0}
+        if text_bytes > group_bytes and len(pieces := list(_pieces(file, layout, group_bytes))) > 1:
+            for piece in pieces:
+                yield [whole | piece | {"text_bytes": text_bytes // len(pieces)}]
+            continue
+        if members and filled + text_bytes > group_bytes:
+            yield members
+            members, filled = [], 0
+        members.append(whole | {"text_bytes": text_bytes})
+        filled += text_bytes
+    if members:
+        yield members
+
+
+def _pieces(file: Found, layout: Layout, group_bytes: int) -> Iterator[dict[str, object]]:
+    """Ranges of one large file; nothing where its format cannot be cut."""
+    if layout.container == "text":
+        return
+    with storage.open_input(file.url) as raw:
+        head = raw.read(8)
+    if head[:4] == b"PAR1":
+        yield from _ranges(_row_group_starts(file, group_bytes))
+        return
+    kind = compression(head)
+    if kind == "none":
+        yield from _ranges(list(range(0, file.size, group_bytes)))
+    elif kind == "zst" and (frames := zst_frames(file.url)):
+        starts = [0]
+        for _, decompressed in frames:
+            if decompressed - starts[-1] >= group_bytes:
+                starts.append(decompressed)
+        yield from _ranges(starts)
+    elif file.size * _EXPANSION > UNSPLITTABLE_BYTES:
+        stride = -(-file.size * _EXPANSION // UNSPLITTABLE_BYTES)
+        yield from ({"stride": stride, "index": index} for index in range(stride))
+
+
+def _row_group_starts(file: Found, group_bytes: int) -> list[int]:
+    """Row numbers at which a new range begins, at borders of row groups."""
+    with storage.open_input(file.url) as raw:
+        try:
+            metadata = pq.ParquetFile(raw).metadata
+        except (pa.ArrowInvalid, OSError):
+            return [0]  # damaged: its one task will say so
+    starts, row, filled = [0], 0, 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        if filled and filled + group.total_byte_size > group_bytes:
+            starts.append(row)
+            filled = 0
+        filled += group.total_byte_size
+        row += group.num_rows
+    return starts
+
+
+def _ranges(starts: Sequence[int]) -> Iterator[dict[str, object]]:
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        yield {"start": start, "end": end}
+
+
+def _read(workspace: Workspace, name: str, schema: pa.Schema) -> pa.Table:
+    url = workspace.path("inventory", name)
+    if not storage.exists(url):
+        return schema.empty_table()
+    return pq.read_table(io.BytesIO(storage.read_bytes(url)))
+
+
+def _append(
+    workspace: Workspace, name: str, table: pa.Table, rows: Iterable[dict[str, object]]
+) -> pa.Table:
+    grown = pa.concat_tables([table, pa.Table.from_pylist(list(rows), table.schema)])
+    out = io.BytesIO()
+    pq.write_table(grown, out, compression="zstd", row_group_size=10_000)
+    storage.write_bytes(workspace.path("inventory", name), out.getvalue())
+    return grown
+
+
+def file_urls(workspace: Workspace) -> dict[int, str]:
+    """URL of each file number ever given out in this workspace."""
+    files = _read(workspace, "files.parquet", _FILES)
+    return dict(zip(files["file_no"].to_pylist(), files["url"].to_pylist(), strict=True))

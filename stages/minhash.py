@@ -1,0 +1,101 @@
+"""MinHash and its bands (Broder 1997; banding: Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4).
+
+Documents whose sets of word n-grams have Jaccard similarity s agree in one band with probability
+s^rows, and in some band with 1 - (1 - s^rows)^bands.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numba import njit, types, uint32, uint64
+
+from coursepack.stages.characters import INDEX, UINT64S
+from coursepack.stages.words import Words, mix
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_NO_SHINGLE = np.uint32(0xFFFFFFFF)
+
+
+def band_hashes(
+    words: Words, bands: int = 14, rows: int = 8, ngram: int = 5, seed: int = 1
+) -> pa.Array:
+    """A 64-bit hash of each band of each document: `fixed_size_list<int64>[bands]`.
+
+    Null where a document has fewer than `ngram` words: it has no signature and is kept, as in datatrove,
+    whose 14 bands of 8 rows over word 5-grams are the defaults (datatrove, pipeline/dedup/minhash.py).
+    The band's number is part of its hash, so one table may hold all bands.
+    """
+    found = signatures(words, bands * rows, ngram, seed)
+    hashes = np.empty((len(found), bands), np.uint64)
+    _hash_bands(found, rows, hashes)
+    short = np.diff(words.offsets) < ngram
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(hashes.view(np.int64).reshape(-1)), bands, mask=pa.array(short)
+    )
+
+
+def signatures(words: Words, permutations: int, ngram: int = 5, seed: int = 1) -> np.ndarray:
+    """The MinHash signature of each document: uint32 (documents, permutations).
+
+    The share of equal entries in two rows estimates the Jaccard similarity of their sets of
+    `ngram`-grams. All ones where a document has fewer than `ngram` words.
+    """
+    factors, terms = _permutations(permutations, seed)
+    least = np.full((len(words.offsets) - 1, permutations), _NO_SHINGLE, np.uint32)
+    _least(words.offsets, words.hashes, ngram, factors, terms, least)
+    return least
+
+
+def candidate_probability(similarity: float, bands: int = 14, rows: int = 8) -> float:
+    """The probability that two documents of this Jaccard similarity share a band: 1 - (1 - s^r)^b."""
+    return float(1.0 - (1.0 - similarity**rows) ** bands)
+
+
+@njit("UniTuple(uint32[::1], 2)(int64, int64)", nogil=True, cache=True)
+def _permutations(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Odd factors and terms of x -> factor * x + term mod 2^32, from SplitMix64 started at `seed`."""
+    factors = np.empty(count, np.uint32)
+    terms = np.empty(count, np.uint32)
+    state = uint64(seed)
+    for j in range(count):
+        state += _STEP
+        drawn = mix(state)
+        factors[j] = uint32(drawn >> uint64(32)) | uint32(1)
+        terms[j] = uint32(drawn & uint64(0xFFFFFFFF))
+    return factors, terms
+
+
+@njit(
+    types.void(
+        INDEX, UINT64S, types.int64, types.uint32[::1], types.uint32[::1], types.uint32[:, ::1]
+    ),
+    nogil=True,
+    cache=True,
+)
+def _least(
+    offsets: np.ndarray,
+    hashes: np.ndarray,
+    ngram: int,
+    factors: np.ndarray,
+    terms: np.ndarray,
+    least: np.ndarray,
+) -> None:
+    count = len(factors)
+    for row in range(len(least)):
+        signature = least[row]
+        for first in range(offsets[row], offsets[row + 1] - ngram + 1):
+            shingle = uint64(0)
+            for k in range(first, first + ngram):
+                shingle = shingle * _STEP + hashes[k]
+            x = uint32(mix(shingle) >> uint64(32))
+            for j in range(count):
+                signature[j] = min(signature[j], uint32(factors[j] * x + terms[j]))
+
+
+@njit(types.void(types.uint32[:, ::1], types.int64, types.uint64[:, ::1]), nogil=True, cache=True)
+def _hash_bands(signatures: np.ndarray, rows: int, hashes: np.ndarray) -> None:
+    for document in range(hashes.shape[0]):
+        for band in range(hashes.shape[1]):
+            value = uint64(band)
+            for j in range(band * rows, (band + 1) * rows):
+                value = mix((value ^ uint64(signatures[document, j])) + _STEP)
+            hashes[document, band] = value

@@ -1,0 +1,262 @@
+"""Raw files as Arrow batches of RECORDS: streamed, in bounded memory, good and bad records alike.
+
+A record is rejected, never the run: each yields exactly one row. Lines are found chunk by chunk in
+the decompressed stream and parsed by orjson into one Python dict a line (about 285 MB/s a core):
+the one place where text meets Python objects, for no columnar JSON parser survives bad lines.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from coursepack.pipeline.documents import RECORDS
+from coursepack.pipeline.storage import open_input
+from coursepack.stages.fields import Reject, Row, fields_of, json_row, plain_row
+from coursepack.stages.layouts import Layout
+from coursepack.stages.parquet import MAGIC, read_parquet
+from coursepack.stages.streams import (
+    MAGIC_BYTES,
+    BrokenStream,
+    Frame,
+    compression,
+    open_stream,
+    zst_frames,
+)
+
+SPAN_BYTES = 64 << 20  # of an unsplittable stream: what one of several tasks takes at a time
+
+_CHUNK = 1 << 20
+_NEAR = 1 << 20  # reading on over so many bytes is cheaper than seeking
+_BOM = b"\xef\xbb\xbf"
+_ROW_BYTES = 64  # what a row costs beside its text
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of a file. A record belongs to the split in which its first byte lies.
+
+    `start` and `end` are bytes of the decompressed stream, or rows of a Parquet file. Of a stream
+    that cannot be cut, each of `stride` splits reads all and takes the records with
+    `place // SPAN_BYTES % stride == index`. `frame` may be one of `zst_frames` that begins before
+    `start`; without it the headers before `start` are walked.
+    """
+
+    url: str
+    start: int = 0
+    end: int | None = None
+    stride: int = 1
+    index: int = 0
+    frame: tuple[int, int] | None = None
+
+
+def read_records(
+    split: Split, layout: Layout, record_bytes: int = 256 << 20, batch_bytes: int = 8 << 20
+) -> Iterator[pa.RecordBatch]:
+    """The records of a split as batches of RECORDS of about `batch_bytes`, in order of place.
+
+    A record of more than `batch_bytes` is alone in its batch; one of more than `record_bytes` is
+    rejected unread. Blank lines are no records. Damage to a stream is one rejected record where it
+    begins. Raises only what the storage raises.
+    """
+    container = _container(split.url, layout)
+    if container == "parquet":
+        batches = read_parquet(split.url, split.start, split.end, layout, record_bytes, batch_bytes)
+        yield from _own(batches, split)
+        return
+    rows: list[tuple[int, *Row]] = []
+    size = 0
+    for place, row, row_bytes in _rows(split, layout, container, record_bytes):
+        if rows and size + row_bytes > batch_bytes:
+            yield _batch(rows)
+            rows, size = [], 0
+        rows.append((place, *row))
+        size += row_bytes + _ROW_BYTES
+    if rows:
+        yield _batch(rows)
+
+
+def read_places(
+    url: str, layout: Layout, places: Sequence[int], record_bytes: int = 256 << 20
+) -> Iterator[tuple[int, str | None]]:
+    """(place, text) for each of the sorted `places`; None where no good record begins.
+
+    Seeks where the file allows it; a compressed stream of one frame is decompressed once.
+    """
+    container = _container(url, layout)
+    layout = Layout(layout.name, layout.container, text=layout.text)  # without metadata
+    for run, frame in _runs(url, container, places):
+        split = Split(url, run[0], run[-1] + 1, frame=frame)
+        found = dict.fromkeys(run)
+        if container == "parquet":
+            for batch in read_records(split, layout, record_bytes):
+                found.update(_texts(batch, run))
+        else:
+            wanted = frozenset(run)
+            for place, row, _ in _rows(split, layout, container, record_bytes, wanted):
+                found[place] = row[0]
+        yield from found.items()
+
+
+def _container(url: str, layout: Layout) -> str:
+    """`parquet`, `text`, `text-lines`, `jsonl`, or `misplaced`: Parquet where lines should be."""
+    if layout.container in ("parquet", "text"):
+        return layout.container
+    with open_input(url) as raw:
+        is_parquet = raw.read(len(MAGIC)) == MAGIC
+    if is_parquet:
+        return "parquet" if layout.container == "any" else "misplaced"
+    return "jsonl" if layout.container == "any" else layout.container
+
+
+def _rows(
+    split: Split,
+    layout: Layout,
+    container: str,
+    record_bytes: int,
+    wanted: frozenset[int] | None = None,
+) -> Iterator[tuple[int, Row, int]]:
+    """(place, row, bytes) of each record that the split owns, or of those at `wanted` alone."""
+    fields = fields_of(layout, split.url)
+    if container in ("text", "misplaced"):
+        lines = iter([(0, _whole(split.url, container, record_bytes))] if split.start == 0 else [])
+    else:
+        lines = _lines(split, record_bytes)
+    for place, line in lines:
+        if place // SPAN_BYTES % split.stride != split.index:
+            continue
+        if wanted is not None and place not in wanted:
+            continue
+        if isinstance(line, Reject):
+            yield place, line.row(), 0
+            continue
+        if place == 0 and line.startswith(_BOM):
+            line = line[len(_BOM) :]
+        if container == "jsonl":
+            if line and not line.isspace():
+                yield place, json_row(line, fields), len(line)
+        elif container == "text":
+            yield place, plain_row(line, fields.subset), len(line)
+        elif line and not line.isspace():
+            yield place, plain_row(line.removesuffix(b"\r"), fields.subset), len(line)
+
+
+def _lines(split: Split, record_bytes: int) -> Iterator[tuple[int, bytes | Reject]]:
+    """(place, line without its end) of each line that begins in the split, in bounded memory."""
+    end = float("inf") if split.end is None else split.end
+    # the byte before `start` tells whether a line begins at `start`
+    place = max(split.start - 1, 0)
+    held: list[bytes] = []  # of the line that begins at `place`; empty once it is too large
+    size = 0
+    try:
+        with open_stream(split.url, place, Frame(*split.frame) if split.frame else None) as stream:
+            while place < end and (chunk := stream.read(_CHUNK)):
+                first, *others = chunk.split(b"\n")
+                size += len(first)
+                held = [*held, first] if size <= record_bytes else []
+                for other in others:
+                    if place >= split.start:
+                        yield place, _line(held, size, record_bytes)
+                    place += size + 1
+                    if place >= end:
+                        return
+                    held, size = [other], len(other)
+        if size and split.start <= place < end:
+            yield place, _line(held, size, record_bytes)
+    except BrokenStream as error:
+        if split.start <= place < end:
+            yield place, Reject("broken_record", str(error))
+
+
+def _line(held: list[bytes], size: int, record_bytes: int) -> bytes | Reject:
+    if size > record_bytes:
+        return Reject("too_large", f"{size} bytes; at most {record_bytes} are read")
+    return held[0] if len(held) == 1 else b"".join(held)
+
+
+def _whole(url: str, container: str, record_bytes: int) -> bytes | Reject:
+    """A file that is one document; or why it is none."""
+    if container == "misplaced":
+        return Reject("broken_record", "a Parquet file where lines are expected")
+    held: list[bytes] = []
+    size = 0
+    try:
+        with open_stream(url) as stream:
+            while size <= record_bytes and (chunk := stream.read(_CHUNK)):
+                held.append(chunk)
+                size += len(chunk)
+    except BrokenStream as error:
+        return Reject("broken_record", str(error))
+    if size > record_bytes:
+        return Reject("too_large", f"more than {record_bytes} bytes")
+    return b"".join(held)
+
+
+def _batch(rows: list[tuple[int, *Row]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, RECORDS, strict=True)],
+        schema=RECORDS,
+    )
+
+
+def _own(batches: Iterator[pa.RecordBatch], split: Split) -> Iterator[pa.RecordBatch]:
+    """The rows of the spans that the split takes."""
+    for batch in batches:
+        if split.stride > 1:
+            spans = batch.column("place").to_numpy() // SPAN_BYTES
+            batch = batch.filter(pa.array(spans % split.stride == split.index))
+        if batch.num_rows:
+            yield batch
+
+
+def _texts(batch: pa.RecordBatch, places: Sequence[int]) -> dict[int, str | None]:
+    rows = np.flatnonzero(np.isin(batch.column("place").to_numpy(), places))
+    return {batch["place"][i].as_py(): batch["text"][i].as_py() for i in rows.tolist()}
+
+
+def _runs(
+    url: str, container: str, places: Sequence[int]
+) -> Iterator[tuple[list[int], Frame | None]]:
+    """The places in runs to be read without seeking, each with the frame to begin at."""
+    anywhere, frames = _seekable(url, container)
+    near = 0 if container == "parquet" else _NEAR
+    run: list[int] = []
+    for place in places:
+        far = bool(run) and place - run[-1] > near
+        if far and (anywhere or _frame(frames, place) != _frame(frames, run[-1])):
+            yield run, _frame(frames, run[0])
+            run = []
+        run.append(place)
+    if run:
+        yield run, _frame(frames, run[0])
+
+
+def _seekable(url: str, container: str) -> tuple[bool, list[Frame]]:
+    """Whether reading can begin at any place; or else at which: zstd frames, row groups."""
+    with open_input(url) as raw:
+        kind = compression(raw.read(MAGIC_BYTES))
+        if container == "parquet":
+            return False, _row_groups(raw)
+    return kind == "none", zst_frames(url) or []
+
+
+def _row_groups(raw: IO[bytes]) -> list[Frame]:
+    """Row groups as frames whose places are row numbers; none where the footer is damaged."""
+    try:
+        metadata = pq.ParquetFile(raw).metadata
+    except (pa.ArrowException, OSError, ValueError):
+        return []
+    sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    return [Frame(0, first) for first in accumulate([0, *sizes[:-1]])]
+
+
+def _frame(frames: list[Frame], place: int) -> Frame | None:
+    """The last frame that begins before `place`: the byte before a line is read too."""
+    index = bisect_right(frames, max(place - 1, 0), key=lambda frame: frame.decompressed)
+    return frames[index - 1] if index else None

@@ -1,0 +1,30 @@
+"""The catalogue says what the column functions return and what the record holds."""
+
+import pyarrow as pa
+import pytest
+
+from coursepack.pipeline.documents import MEASURED_RECORD
+from coursepack.stages.catalogue import SIGNALS, group_schema
+from coursepack.stages.gopher import gopher_signals
+
+
+@pytest.mark.parametrize("texts", [["some text"], [None], []])
+def test_gopher_signals_are_those_of_the_catalogue(texts: list[str | None]) -> None:
+    assert gopher_signals(pa.array(texts, pa.string())).schema == group_schema("gopher")
+
+
+def test_record_signals_are_columns_of_the_record() -> None:
+    for field in group_schema("record"):
+        assert MEASURED_RECORD.field(field.name).type == field.type
+
+
+def test_each_signal_is_described_once() -> None:
+    assert {signal.group for signal in SIGNALS.values()} == {"record", "gopher", "language"}
+    assert sum(len(group_schema(group)) for group in ("record", "gopher", "language")) == len(
+        SIGNALS
+    )
+    for name, signal in SIGNALS.items():
+        assert name == signal.name
+        assert signal.unit
+        assert signal.meaning
+        assert signal.source

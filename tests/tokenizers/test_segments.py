@@ -1,0 +1,198 @@
+"""The segment encoder against the library itself: ids must be equal for every document."""
+
+import functools
+import io
+import itertools
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import sentencepiece
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coursepack.pipeline.arrow import text_buffers
+from coursepack.tokenizers.segments import LONGEST_CACHED_BYTES, SegmentEncoder, is_exact
+from coursepack.tokenizers.sentencepiece_proto import read_spec
+from coursepack.tokenizers.train import train
+
+FOREIGN = (
+    "Die Würde des Menschen ist unantastbar. Straße, größer, Übermut!",
+    "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。",
+    "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。",
+    "Все люди рождаются свободными и равными в своём достоинстве и правах.",
+    "يولد جميع الناس أحرارًا متساوين في الكرامة والحقوق.",
+    "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ",
+    "e\u0301 a\u0308 👩‍👩‍👧 🏳️‍🌈 \U00020000\U0002a6d6 naïve ﬁ ½ ＡＢＣ １２３",
+)
+ODD = (
+    "",
+    " ",
+    "\n",
+    "\x00",
+    "a\x00b\x00\x00",
+    "▁",
+    "a▁b ▁ c▁▁▁d  ▁",
+    "▅▅ blocks ▅",
+    "</s><s><unk><pad><eos><bos><unused5><unused999><start_of_turn>x<end_of_turn><0x0A>",
+    "<unused1<unused12>><<table></table><tab",
+    "x" * 5000,
+    "-" * (LONGEST_CACHED_BYTES - 1) + " " + "-" * LONGEST_CACHED_BYTES + "\n" + "=" * 999,
+    " " * 31 + "a" + " " * 32 + "b" + " " * 63 + "c" + " " * 1000,
+    "\n" * 31 + "a" + "\n" * 32 + "b" + "\n" * 63 + "c" + "\n" * 1000 + "\r\n\r\n",
+    "\t" * 31 + "a" + "\t" * 33 + " \t \t\n \n\t" * 50,
+    "\ufeff\ufffd\u200b\u00a0\u3000\U0010ffff\U000e0001",
+    "3.14159 12345678901234567890 １２３ ٣٤٥",
+)
+
+
+@functools.cache
+def real_texts() -> tuple[str, ...]:
+    files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[:60]
+    return tuple(f.read_text(encoding="utf-8", errors="replace") for f in files)
+
+
+@functools.cache
+def model(preset: str) -> bytes:
+    sample = (*real_texts()[::3], *FOREIGN * 20)
+    return train(iter(sample), 6_000, preset, accept_fewer=True)
+
+
+@functools.cache
+def trained(**options: object) -> bytes:
+    """A small model with other settings than the presets'."""
+    out = io.BytesIO()
+    settings = {
+        "model_type": "bpe",
+        "vocab_size": 1_500,
+        "byte_fallback": True,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "add_dummy_prefix": False,
+        "hard_vocab_limit": False,
+        "minloglevel": 2,
+    }
+    lines = itertools.chain.from_iterable(t.split("\n") for t in (*real_texts()[:12], *FOREIGN))
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=lines, model_writer=out, **(settings | options)
+    )
+    return out.getvalue()
+
+
+@functools.cache
+def encoder(proto: bytes, cache_bytes: int) -> SegmentEncoder:
+    return SegmentEncoder(proto, cache_bytes)
+
+
+def assert_same(proto: bytes, texts: list[str], cache_bytes: int = 8 << 20) -> None:
+    offsets, ids = encoder(proto, cache_bytes).encode(*text_buffers(pa.array(texts, pa.string())))
+    assert offsets.dtype == np.int64
+    assert ids.dtype == np.int32
+    assert len(offsets) == len(texts) + 1
+    assert offsets[-1] == len(ids)
+    library = sentencepiece.SentencePieceProcessor(model_proto=proto)
+    for k, expected in enumerate(library.encode(texts, out_type=int) if texts else []):
+        found = ids[offsets[k] : offsets[k + 1]].tolist()
+        assert found == expected, texts[k][:200]
+
+
+# 1 KB: a table of 16 rows, emptied every few segments
+@pytest.mark.parametrize("cache_bytes", [1 << 10, 40_000, 8 << 20])
+@pytest.mark.parametrize("preset", ["gemma", "llama-2"])
+def test_ids_of_real_text_are_the_librarys(preset: str, cache_bytes: int) -> None:
+    texts = list(real_texts()[:6] if cache_bytes == 1 << 10 else real_texts())
+    assert_same(model(preset), [*texts, *FOREIGN, *ODD], cache_bytes)
+    assert_same(model(preset), [*ODD, *FOREIGN, *texts[:5]], cache_bytes)  # now warm
+
+
+@pytest.mark.parametrize("preset", ["gemma", "llama-2"])
+def test_presets_are_exact(preset: str) -> None:
+    assert encoder(model(preset), 8 << 20).exact
+
+
+PIECES = st.one_of(
+    st.characters(exclude_categories=["Cs"]),
+    st.sampled_from(
+        ["▁", " ", "  ", "\n", "\n\n", "\t", "\r\n", "\x00", "<unused7>", "<unused", "</s>", "<td>"]
+    ),
+    st.sampled_from(
+        [" " * 32, "\n" * 40, "the", " self", "def ", "():", "人人", "生而", "ßen", "12"]
+    ),
+)
+TEXTS = st.lists(st.lists(PIECES, max_size=40).map("".join), max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS, st.sampled_from([1 << 10, 8 << 20]), st.sampled_from(["gemma", "llama-2"]))
+def test_ids_of_any_unicode_are_the_librarys(
+    texts: list[str], cache_bytes: int, preset: str
+) -> None:
+    assert_same(model(preset), texts, cache_bytes)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS)
+def test_overlapping_symbols(texts: list[str]) -> None:
+    symbols = ["ab", "bc", "abcd", " d", "▁▁e", "the", "\n\n", "\n\n\n", "人生", "é"]
+    proto = trained(user_defined_symbols=symbols)
+    assert encoder(proto, 1 << 12).exact
+    mixed = ["abc", "abcabcd ab  e   e dd d", "xaabcdbc", "\n" * 9, *texts]
+    assert_same(proto, [*mixed, *("".join(symbols) + t + t[::-1] + "abc" for t in texts)], 1 << 12)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model_type": "unigram", "vocab_size": 900},
+        {"byte_fallback": False, "character_coverage": 0.98},
+        {"normalization_rule_name": "nfkc"},
+        {"remove_extra_whitespaces": True},
+        {"treat_whitespace_as_suffix": True},
+    ],
+    ids=str,
+)
+def test_other_models_are_left_to_the_library(options: dict[str, object]) -> None:
+    proto = trained(**options)
+    assert not is_exact(read_spec(proto))
+    assert_same(proto, [*real_texts()[:3], *FOREIGN, *ODD])
+
+
+def test_no_spaces_in_the_vocabulary() -> None:
+    # a space is then three byte pieces: more ids than bytes
+    proto = trained(split_by_whitespace=False, vocab_size=400, user_defined_symbols=["x"])
+    assert_same(proto, ["a b  c   " * 100, " " * 5000, *FOREIGN])
+
+
+def test_slices_nulls_and_empty_arrays() -> None:
+    proto = model("gemma")
+    array = pa.array(["first é", None, "", "second\n\n人人", "third", None], pa.large_string())
+    work = encoder(proto, 8 << 20)
+    library = sentencepiece.SentencePieceProcessor(model_proto=proto)
+    for start in range(len(array) + 1):
+        for length in range(len(array) - start + 1):
+            part = array.slice(start, length)
+            offsets, ids = work.encode(*text_buffers(part))
+            expected = library.encode([t.as_py() or "" for t in part], out_type=int)
+            assert ids.tolist() == list(itertools.chain(*expected))
+            assert np.diff(offsets).tolist() == [len(e) for e in expected]
+
+
+def test_rounds_that_end_inside_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coursepack.tokenizers.segments._ROUND", 7)
+    assert_same(model("gemma"), ["", *FOREIGN, "", *ODD, real_texts()[0][:3000], ""])
+
+
+def test_an_interrupted_batch_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = SegmentEncoder(model("gemma"), 1 << 20)
+    batch = text_buffers(pa.array(["alpha beta gamma", *FOREIGN]))
+    expected = SegmentEncoder(model("gemma"), 1 << 20).encode(*batch)[1].tolist()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("coursepack.tokenizers.segments._library_ids", interrupt)
+        work.encode(*batch)
+    assert work.encode(*batch)[1].tolist() == expected
