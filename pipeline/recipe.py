@@ -26,6 +26,10 @@ from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.hashing import fingerprint
 
 _SCALES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
+_HINTS = {
+    "int_parsing": 'is not a whole number, nor text such as "900B", "1.5M" or "256MB"',
+    "int_type": "is not a whole number",
+}
 _QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([KMBGT]?)B?\s*", re.IGNORECASE)
 
 
@@ -303,7 +307,15 @@ def parse(table: Mapping[str, Any], origin: str = "the recipe") -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        places = [detail["loc"] for detail in details]
+        # a list or a union that is wrong only because of something inside it says nothing new
+        lines = [
+            _explain(detail)
+            for detail in details
+            if not any(p != detail["loc"] and p[: len(detail["loc"])] == detail["loc"] for p in places)
+            and not (detail["type"] == "literal_error" and detail["loc"][-1] == "literal[False]")
+        ]
         raise RecipeError("\n".join([f"{origin} has {_count(lines)}", *lines])) from None
 
 
@@ -327,9 +339,12 @@ def _explain(detail: Any) -> str:
         return f"  {where}: there is no such field; {hint}"
     if detail["type"] == "missing":
         return f"  {where}: is missing"
+    if detail["type"] == "too_short":
+        return f"  {where}: is empty; at least one is needed"
     found = detail["input"]
     shown = "" if isinstance(found, dict | BaseModel) else f" (found {found!r})"
-    return f"  {where or 'recipe'}: {detail['msg'].removeprefix('Value error, ')}{shown}"
+    text = _HINTS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    return f"  {where or 'recipe'}: {text}{shown}"
 
 
 def _fields_at(loc: tuple[Any, ...]) -> list[str]:

@@ -96,11 +96,15 @@ class Dataset:
         """The valid records of `groups`: published ones first, then whatever tasks committed."""
         wanted = set(groups)
         found = {r.group: r for r in self.published() if r.group in wanted}
-        committed = storage.listing(storage.join(self.url, "commits"))
-        for group in {url.split("/")[-2] for url in committed} & (wanted - found.keys()):
-            if record := self.find(group):
-                found[group] = record
+        found |= self.committed(wanted - found.keys())
         return {group: found[group] for group in sorted(found)}
+
+    def committed(self, groups: Iterable[str]) -> dict[str, Record]:
+        """The valid records that tasks left for `groups`, listed or not."""
+        wanted = set(groups)
+        there = {url.split("/")[-2] for url in storage.listing(storage.join(self.url, "commits"))}
+        found = {group: self.find(group) for group in sorted(there & wanted)}
+        return {group: record for group, record in found.items() if record}
 
     def publish(self, records: Iterable[Record], about: Mapping[str, Any]) -> None:
         """List the files that count, beside those listed before; the manifest comes last."""

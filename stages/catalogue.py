@@ -53,7 +53,7 @@ _ALL = (
     Signal("digit_ratio", "gopher", pa.float64(), "0 to 1", "decimal digits", "NeMo Curator"),
     Signal("space_ratio", "gopher", pa.float64(), "0 to 1", "white space", "NeMo Curator"),
     Signal("language", "language", pa.string(), "ISO code", "most likely language", "fastText"),
-    Signal("language_score", "language", pa.float32(), "0 to 1", "its probability", "fastText"),
+    Signal("language_score", "language", pa.float64(), "0 to 1", "its probability", "fastText"),
 )
 
 SIGNALS: dict[str, Signal] = {signal.name: signal for signal in _ALL}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -108,7 +109,7 @@ def decisions(
     """One row a document: DECISIONS, and the `group` it belongs to."""
     from pyspark.sql import functions as F
 
-    docs = _with_reasons(reading.documents(spark, rules), rules)
+    docs = reading.documents(spark, rules)
     edges = duplicate_pairs(spark, recipe, reading)
     if edges is None:
         return docs.select(
@@ -171,22 +172,31 @@ def _chains(frame: "DataFrame", bucket: list[str]) -> "DataFrame":
     return frame.select(before.alias("a"), F.col("doc").alias("b")).where("a is not null")
 
 
-def _with_reasons(docs: "DataFrame", rules: tuple[Rule, ...]) -> "DataFrame":
-    """Add `failed`, the bits of all rules that fire, and `reason`, the first of them or the reject."""
-    from pyspark.sql import functions as F
+def failed_rules(rules: tuple[Rule, ...], table: pa.Table) -> np.ndarray:
+    """The rules that fire on each row, as bits of an int64; rejected records fail none.
 
-    bits, reason = ["cast(0 as bigint)"], "reject"
-    for number, rule in enumerate(rules):
-        fires = f"(reject is null and ({scope_sql(rule).spark}) and ({verdict_sql(rule).spark}))"
-        bits.append(f"if({fires}, cast({1 << number} as bigint), cast(0 as bigint))")
-    failed = docs.withColumn("failed", F.expr(" + ".join(bits)))
-    cases = " ".join(
-        f"when (failed & {1 << number}L) <> 0 then '{rule.reason}'"
+    Evaluated by DuckDB where the signals are read, so that Spark sees one number in their place.
+    """
+    if not rules:
+        return np.zeros(table.num_rows, np.int64)
+    bits = " + ".join(
+        f"if(({scope_sql(rule).duckdb}) and ({verdict_sql(rule).duckdb}), {1 << number}, 0)"
         for number, rule in enumerate(rules)
     )
-    if cases:
-        reason = f"case when reject is not null then reject {cases} end"
-    return failed.withColumn("reason", F.expr(reason))
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("signals", table)
+        found = connection.sql(
+            f"select if(reject is null, {bits}, 0)::bigint as failed from signals"
+        ).fetchnumpy()["failed"]
+    return np.asarray(found, np.int64)
+
+
+def first_reasons(rules: tuple[Rule, ...], failed: np.ndarray, reject: pa.ChunkedArray) -> pa.Array:
+    """Why a document is dropped: its reject, else the first rule that fires; null where kept so far."""
+    lowest = failed & -failed
+    number = np.where(lowest > 0, np.log2(np.maximum(lowest, 1)).astype(np.int64), len(rules))
+    names = pa.array([*(rule.reason for rule in rules), None], pa.string())
+    return pc.coalesce(reject, names.take(pa.array(number)))
 
 
 @dataclass(frozen=True)
@@ -217,7 +227,7 @@ class _Reading:
         )
 
     def documents(self, spark: "SparkSession", rules: tuple[Rule, ...]) -> "DataFrame":
-        """doc, content, bytes, source, domain, language, group, priority, metadata, reject, signals used."""
+        """doc, content, bytes, source, domain, language, group, priority, metadata, failed, reason."""
         used = {name for rule in rules for name in rule.fires.signals}
         extra = sorted(used - {"bytes", "language"})
         by_group = {group: [n for n in extra if SIGNALS[n].group == group] for group in
@@ -233,8 +243,8 @@ class _Reading:
                 pa.field("group", pa.string()),
                 pa.field("priority", pa.int64()),
                 pa.field("metadata", pa.int64()),
-                pa.field("reject", pa.string()),
-                *[pa.field(name, SIGNALS[name].type) for name in extra],
+                pa.field("failed", pa.int64()),
+                pa.field("reason", pa.string()),
             ]
         )
         domains = _domains(self.recipe)
@@ -260,6 +270,10 @@ class _Reading:
                 .append_column("domain", domains(source, table["subset"]))
                 .append_column("priority", pa.array(priorities[source]))
                 .append_column("group", pa.array([group_name(group)] * table.num_rows, pa.string()))
+            )
+            failed = failed_rules(rules, table)
+            table = table.append_column("failed", pa.array(failed)).append_column(
+                "reason", first_reasons(rules, failed, table["reject"])
             )
             yield from table.select(schema.names).cast(schema).combine_chunks().to_batches(1 << 14)
 

@@ -55,7 +55,7 @@ def model_path(spec: str | None = None, sha256: str | None = None) -> str:
 def identify(text: Text, model: str) -> tuple[pa.Array, pa.Array]:
     """The language of each text (string: the model's ISO code, such as "en") and its probability.
 
-    The probability is float32, rounded to 3 decimals. Both are null for a null text and for a text
+    The probability is float64, rounded to 3 decimals. Both are null for a null text and for a text
     without a letter in its sample: all of it up to SAMPLE_BYTES, else three windows from its start,
     middle and end. `model` is a file from `model_path`, loaded once a process.
     """
@@ -63,7 +63,7 @@ def identify(text: Text, model: str) -> tuple[pa.Array, pa.Array]:
     predict = _load(model).f.predict
     names: dict[str, int] = {}
     codes = np.zeros(len(starts) - 1, np.int32)
-    scores = np.zeros(len(starts) - 1, np.float32)
+    scores = np.zeros(len(starts) - 1, np.float64)
     unknown = np.diff(starts) == 0
     view = samples.data
     for row in np.flatnonzero(~unknown):

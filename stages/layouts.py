@@ -188,6 +188,7 @@ _DOLMA = {
 _FOLDER = r"([^/]+)/[^/]+$"  # The Stack and StarCoderData: a folder a language
 
 _PLAIN_TEXT = ("text", "content", "raw_content")
+_UNKNOWN = "general"  # a plain file does not say what it is about; no rule for web pages may apply
 
 _TABLE = (
     Layout(
@@ -274,11 +275,12 @@ _TABLE = (
             path=("path",),
             subset=("subset",),
             license=("license",),
+            domain=_UNKNOWN,
         )
         for container in ("jsonl", "parquet")
     ),
-    Layout("text", "text"),
-    Layout("text-lines", "text-lines"),
+    Layout("text", "text", domain=_UNKNOWN),
+    Layout("text-lines", "text-lines", domain=_UNKNOWN),
 )
 
 LAYOUTS: Mapping[str, Layout] = {entry.name: entry for entry in _TABLE}

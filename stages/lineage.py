@@ -44,8 +44,8 @@ def write_lineage(
 
         def read(number: int) -> Iterator[pa.RecordBatch]:
             table = decided.dataset.read(decided.records[groups[number]], ["content", "doc"])
-            bucket = np.char.add("b", np.char.zfill(_bucket(table["content"], bits).astype(str), 5))
-            table = table.append_column("bucket", pa.array(bucket, pa.string()))
+            bucket = pa.array(names).take(pa.array(_bucket(table["content"], bits)))
+            table = table.append_column("bucket", bucket)
             yield from table.cast(_SHUFFLED).to_batches()
 
         with step.spark(spark):

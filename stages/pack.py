@@ -105,7 +105,7 @@ def pack(
     plan = plan_fingerprint(recipe, encoded, composition, tokenizer)
     _clear_other_plan(result, {"plan": plan, **about})
     shards = shards_of(composition)
-    found = dataset.records([shard.group for shard in shards.values()])
+    found = dataset.committed(shard.group for shard in shards.values())
     todo = [path for path, shard in shards.items() if shard.group not in found]
     writer = ShardWriter(dataset, shards, composition.streams, tokenizer_info(tokenizer), recipe.seed)
     with progress.step("pack", total_tasks=len(todo)) as step:

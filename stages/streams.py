@@ -269,7 +269,7 @@ def _zst(raw: IO[bytes]) -> Iterator[bytes]:
 
 def _gz_step(decoder: Any, data: bytes) -> Iterator[bytes]:
     yield decoder.decompress(data, _PIECE)
-    while decoder.unconsumed_tail:
+    while decoder.unconsumed_tail and not decoder.eof:
         yield decoder.decompress(decoder.unconsumed_tail, _PIECE)
 
 

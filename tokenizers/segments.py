@@ -122,11 +122,12 @@ class SegmentEncoder:
             left = ends[:n]
             while len(left):
                 slots, long_offsets, long_ids = self._learn(data, done, left)
-                ids = np.empty(_count(slots, cache.rows, long_offsets), np.int32)
+                # and one more, which the kernel may write to
+                ids = np.empty(_count(slots, cache.rows, long_offsets) + 1, np.int32)
                 counted = _gather(
                     slots, cache.rows, cache.ids, long_offsets, long_ids, counted, counts, ids
                 )
-                parts.append(ids)
+                parts.append(ids[:-1])
                 taken, left = left[: len(slots)], left[len(slots) :]
                 done = max(done, int(taken.max()))
                 cache.make_room()
@@ -163,7 +164,7 @@ class SegmentEncoder:
 class _Cache:
     """An open-addressing hash table from segments to ids, in flat arrays.
 
-    A row (4 x int64): the segment's bytes when there are at most 8, else their hash; place in
+    A row (4 x uint64): the segment's bytes when there are at most 8, else their hash; place in
     `keys` and length; place in `ids` and count; the first two ids. Rows, keys and ids share the
     bytes 2 : 1 : 1.
     """
@@ -172,7 +173,7 @@ class _Cache:
         rows = max(cache_bytes // 2 // _ROW_BYTES, 16)
         self._most_rows = 1 << (rows.bit_length() - 1)
         self._most_ids = cache_bytes // 16
-        self.rows = np.zeros((min(_FIRST_ROWS, self._most_rows), 4), np.int64)
+        self.rows = np.zeros((min(_FIRST_ROWS, self._most_rows), 4), np.uint64)
         # pages that are not written take no memory
         self.keys = np.empty(max(cache_bytes // 4, LONGEST_CACHED_BYTES + 1), np.uint8)
         self.ids = np.empty(_FIRST_ROWS, np.int32)
@@ -205,7 +206,7 @@ class _Cache:
         ):
             self.clear()
         elif crowded:
-            grown = np.zeros((2 * len(self.rows), 4), np.int64)
+            grown = np.zeros((2 * len(self.rows), 4), np.uint64)
             _rehash(self.rows, grown)
             self.rows = grown
 
@@ -245,8 +246,8 @@ _kernel = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 @_kernel
 def _pair_hash(left: _Int, right: _Int) -> _Int:
-    mixed = np.uint64(left << 21 | right) * _GOLDEN
-    return np.int64(mixed >> np.uint64(64 - _PAIR_BITS))
+    mixed = (np.uint64(left) << np.uint64(21) | np.uint64(right)) * _GOLDEN
+    return mixed >> np.uint64(64 - _PAIR_BITS)
 
 
 @_kernel
@@ -256,42 +257,23 @@ def _set_pairs(left: np.ndarray, right: np.ndarray, ascii: np.ndarray, bits: np.
             ascii[left[i] << 7 | right[i]] = True
         else:
             h = _pair_hash(left[i], right[i])
-            bits[h >> 3] |= np.uint8(1 << (h & 7))
+            bits[h >> np.uint64(3)] |= np.uint8(1 << (h & np.uint64(7)))
 
 
 @_kernel
 def _code_point(data: np.ndarray, at: _Int, end: _Int) -> tuple[_Int, _Int]:
-    """The character at a byte, U+2581 as a space, and where the next one starts."""
-    lead = np.int64(data[at])
-    if lead < 0x80:
-        return lead, at + 1
-    size = 2 + np.int64(lead >= 0xE0) + np.int64(lead >= 0xF0)
-    point = lead & (0x7F >> size)
+    """The character at a byte, U+2581 as a space, and where the next one starts; all uint64."""
+    point = np.uint64(data[at])
+    if point < 0x80:
+        return point, at + np.uint64(1)
+    size = np.uint64(2) + np.uint64(point >= 0xE0) + np.uint64(point >= 0xF0)
+    point &= np.uint64(0x7F) >> size
     stop = min(at + size, end)
-    for i in range(at + 1, stop):
-        point = point << 6 | np.int64(data[i]) & 0x3F
-    return (np.int64(_SPACE) if point == _WHITESPACE_MARK else point), stop
-
-
-@_kernel
-def _segment_end(
-    data: np.ndarray, at: _Int, end: _Int, ascii: np.ndarray, bits: np.ndarray
-) -> _Int:
-    left, at = _code_point(data, at, end)
-    while at < end:
-        right = np.int64(data[at])
-        if left < 128 and right < 128:
-            if not ascii[left << 7 | right]:
-                return at
-            at += 1
-        else:
-            right, after = _code_point(data, at, end)
-            h = _pair_hash(left, right)
-            if not bits[h >> 3] >> (h & 7) & 1:
-                return at
-            at = after
-        left = right
-    return end
+    at += np.uint64(1)
+    while at < stop:
+        point = point << np.uint64(6) | np.uint64(data[at] & 0x3F)
+        at += np.uint64(1)
+    return (np.uint64(_SPACE) if point == _WHITESPACE_MARK else point), stop
 
 
 @_kernel
@@ -310,11 +292,10 @@ def _cut(
     """
     n = 0
     while document < len(offsets) - 1 and n < len(ends):
-        end = offsets[document + 1]
-        while at < end and n < len(ends):
-            at = _segment_end(data, at, end, ascii, bits)
-            ends[n] = at
-            n += 1
+        end = np.uint64(offsets[document + 1])
+        if at < end:
+            n = _cut_document(data, np.uint64(at), end, ascii, bits, ends, n)
+            at = ends[n - 1]
         if at < end or n == len(ends):
             break
         ends[n] = _DOCUMENT_END
@@ -324,39 +305,69 @@ def _cut(
 
 
 @_kernel
+def _cut_document(
+    data: np.ndarray,
+    at: _Int,
+    end: _Int,
+    ascii: np.ndarray,
+    bits: np.ndarray,
+    ends: np.ndarray,
+    n: _Int,
+) -> _Int:
+    # No branch depends on whether a place is a cut, and unsigned places need no check for negative
+    # ones: together five times as fast.
+    left, at = _code_point(data, at, end)
+    while at < end and n < len(ends):
+        right, after = np.uint64(data[at]), at + np.uint64(1)
+        if right >= 128:
+            right, after = _code_point(data, at, end)
+        if (left | right) < 128:
+            together = np.int64(ascii[left << np.uint64(7) | right])
+        else:
+            h = _pair_hash(left, right)
+            together = np.int64(bits[h >> np.uint64(3)] >> (h & np.uint64(7))) & 1
+        ends[n] = at
+        n += 1 - together
+        left, at = right, after
+    if n < len(ends):
+        ends[n] = end
+        n += 1
+    return n
+
+
+@_kernel
 def _word(data: np.ndarray, at: _Int) -> _Int:
     word = np.uint64(0)
     for i in range(8):
-        word |= np.uint64(data[at + i]) << np.uint64(8 * i)
+        word |= np.uint64(data[at + np.uint64(i)]) << np.uint64(8 * i)
     return word
 
 
 @_kernel
 def _key(data: np.ndarray, start: _Int, end: _Int) -> _Int:
     """Up to 8 bytes as they are; a hash of more."""
-    mixed = np.uint64(0)
-    at = start
-    while end - at > 8:
+    mixed, at, eight = np.uint64(0), start, np.uint64(8)
+    while end - at > eight:
         mixed = (mixed ^ _word(data, at)) * _GOLDEN
         mixed ^= mixed >> np.uint64(29)
-        at += 8
-    if at + 8 <= len(data):  # one load, then the bytes beyond the end are cut off
-        word = _word(data, at) & (~np.uint64(0) >> np.uint64(8 * (8 - end + at)))
+        at += eight
+    if at + eight <= len(data):  # one load, then the bytes beyond the end are cut off
+        word = _word(data, at) & (~np.uint64(0) >> eight * (eight - (end - at)))
     else:
         word = np.uint64(0)
         for i in range(end - at):
-            word |= np.uint64(data[at + i]) << np.uint64(8 * i)
+            word |= np.uint64(data[at + np.uint64(i)]) << np.uint64(8 * i)
     if at > start:
         word = (mixed ^ word) * _GOLDEN
         word ^= word >> np.uint64(32)
-    return np.int64(word)
+    return word
 
 
 @_kernel
 def _home(key: _Int, length: _Int, mask: _Int) -> _Int:
     mixed = (np.uint64(key) + np.uint64(length)) * _GOLDEN
     mixed = (mixed ^ mixed >> np.uint64(32)) * _GOLDEN
-    return np.int64(mixed >> np.uint64(32)) & mask
+    return mixed >> np.uint64(32) & mask
 
 
 @_kernel
@@ -367,25 +378,23 @@ def _is_crowded(used: _Int, rows: _Int) -> Any:
 @_kernel
 def _find(
     data: np.ndarray, start: _Int, end: _Int, key: _Int, rows: np.ndarray, keys: np.ndarray
-) -> _Int:
-    """The segment's row, or ~row of the free place where it belongs."""
-    mask = len(rows) - 1
+) -> tuple[_Int, _Int]:
+    """The segment's row and True, or the free row where it belongs and False."""
+    mask = np.uint64(len(rows) - 1)
     length = end - start
     at = _home(key, length, mask)
     while rows[at, 1] != 0:
-        if rows[at, 0] == key and rows[at, 1] & 0xFFFF == length:
+        if rows[at, 0] == key and rows[at, 1] & np.uint64(0xFFFF) == length:
             if length <= 8:
-                return at
-            place = rows[at, 1] >> 16
-            same = True
-            for i in range(length):
-                if keys[place + i] != data[start + i]:
-                    same = False
-                    break
-            if same:
-                return at
-        at = (at + 1) & mask
-    return ~at
+                return at, True
+            place = rows[at, 1] >> np.uint64(16)
+            i = np.uint64(0)
+            while i < length and keys[place + i] == data[start + i]:
+                i += np.uint64(1)
+            if i == length:
+                return at, True
+        at = (at + np.uint64(1)) & mask
+    return at, False
 
 
 @_kernel
@@ -421,12 +430,12 @@ def _look_up(
             slots[n] = -2 - far
             far += 1
         else:
-            key = _key(data, at, stop)
-            row = _find(data, at, stop, key, rows, keys)
-            if row < 0:
+            start, end = np.uint64(at), np.uint64(stop)
+            key = _key(data, start, end)
+            row, known = _find(data, start, end, key, rows, keys)
+            if not known:
                 if _is_crowded(used[0], len(rows)) or used[1] + (stop - at) >= len(keys):
                     break
-                row = ~row
                 rows[row, 0] = key
                 rows[row, 1] = used[1] << 16 | (stop - at)
                 keys[used[1] : used[1] + stop - at] = data[at:stop]
@@ -458,7 +467,7 @@ def _count(slots: np.ndarray, rows: np.ndarray, long_offsets: np.ndarray) -> _In
     n = 0
     for slot in slots:
         if slot >= 0:
-            n += rows[slot, 2] & 0xFFFF
+            n += np.int64(rows[np.uint32(slot), 2] & np.uint64(0xFFFF))
         elif slot != _DOCUMENT_END:
             n += long_offsets[-1 - slot] - long_offsets[-2 - slot]
     return n
@@ -476,48 +485,48 @@ def _gather(
     out: np.ndarray,
 ) -> _Int:
     """Copy the ids of all slots and count each document's; returns the document left open."""
-    n = 0
+    n = np.uint64(0)
+    last = n
     for slot in slots:
-        before = n
-        if slot == _DOCUMENT_END:
+        if slot >= 0:
+            row = np.uint32(slot)
+            count = rows[row, 2] & np.uint64(0xFFFF)
+            if count > 2:
+                place = rows[row, 2] >> np.uint64(16)
+                for i in range(count):
+                    out[n + np.uint64(i)] = ids[place + np.uint64(i)]
+            else:  # both are written without asking; the next segment overwrites what is too much
+                out[n] = np.int32(rows[row, 3] & np.uint64(0x7FFFFFFF))
+                out[n + np.uint64(1)] = np.int32(rows[row, 3] >> np.uint64(32))
+            n += count
+        elif slot == _DOCUMENT_END:
+            counts[document + 1] += np.int64(n - last)
+            last = n
             document += 1
-            continue
-        if slot < 0:
+        else:
             for i in range(long_offsets[-2 - slot], long_offsets[-1 - slot]):
                 out[n] = long_ids[i]
-                n += 1
-        else:
-            count = rows[slot, 2] & 0xFFFF
-            pair = rows[slot, 3]
-            if count <= 2:
-                for _ in range(count):
-                    out[n] = np.int32(pair & 0x7FFFFFFF)
-                    pair >>= 32
-                    n += 1
-            else:
-                place = rows[slot, 2] >> 16
-                for i in range(place, place + count):
-                    out[n] = ids[i]
-                    n += 1
-        counts[document + 1] += n - before
+                n += np.uint64(1)
+    if n > last:
+        counts[document + 1] += np.int64(n - last)
     return document
 
 
 @_kernel
 def _rehash(old: np.ndarray, grown: np.ndarray) -> None:
-    mask = len(grown) - 1
+    mask = np.uint64(len(grown) - 1)
     for row in old:
         if row[1] != 0:
-            at = _home(row[0], row[1] & 0xFFFF, mask)
+            at = _home(row[0], row[1] & np.uint64(0xFFFF), mask)
             while grown[at, 1] != 0:
-                at = (at + 1) & mask
+                at = (at + np.uint64(1)) & mask
             grown[at] = row
 
 
 @_kernel
 def _prefix_spaces(offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same texts, each that is not empty with a space before it."""
-    shifted = np.zeros(len(offsets), _Int)
+    shifted = np.zeros(len(offsets), np.int64)
     for i in range(len(offsets) - 1):
         size = offsets[i + 1] - offsets[i]
         shifted[i + 1] = shifted[i] + size + (size > 0)

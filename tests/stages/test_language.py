@@ -95,7 +95,7 @@ def test_identify(model: str) -> None:
     values = np.array(score.drop_null())
     assert (values > 0.5).all()
     assert (values <= 1).all()
-    assert (values == np.round(values.astype(np.float64), 3).astype(np.float32)).all()
+    assert (values == np.round(values, 3)).all()
     again = identify(pa.chunked_array([column.slice(2, 3), column.slice(5)]), model)
     assert again[0].to_pylist() == names[2:]
     assert again[1].equals(score.slice(2))
@@ -103,7 +103,7 @@ def test_identify(model: str) -> None:
 
 def test_identify_of_no_rows(model: str) -> None:
     found, score = identify(pa.array([], pa.string()), model)
-    assert (len(found), found.type, len(score), score.type) == (0, pa.string(), 0, pa.float32())
+    assert (len(found), found.type, len(score), score.type) == (0, pa.string(), 0, pa.float64())
 
 
 @pytest.fixture

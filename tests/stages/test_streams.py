@@ -2,16 +2,19 @@
 
 import bz2
 import gzip
+import io
+import itertools
 import lzma
 import os
 from pathlib import Path
 
 import pytest
 import zstandard
-from coursepack.stages import streams
-from coursepack.stages.streams import BrokenStream, Frame, compression, open_stream, zst_frames
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from coursepack.stages import streams
+from coursepack.stages.streams import BrokenStream, Frame, compression, open_stream, zst_frames
 
 TEXT = b"".join(b"%d bottles of beer on the wall\n" % i for i in range(20_000))
 
@@ -108,9 +111,7 @@ def test_garbage_after_a_member(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", COMPRESSED)
 def test_flipped_byte(tmp_path, kind):
-    packed = bytearray(
-        zst(TEXT, write_checksum=True) if kind == "zst" else CODECS[kind](TEXT)
-    )
+    packed = bytearray(zst(TEXT, write_checksum=True) if kind == "zst" else CODECS[kind](TEXT))
     packed[len(packed) // 2] ^= 0xFF
     path = tmp_path / "data"
     path.write_bytes(packed)
@@ -118,18 +119,18 @@ def test_flipped_byte(tmp_path, kind):
     assert message
 
 
-def test_a_bomb_comes_in_pieces(tmp_path):
-    """100 MB of zeros in a few bytes are never held at once, nor is one piece of them."""
-    for kind in COMPRESSED:
-        path = tmp_path / kind
-        path.write_bytes(CODECS[kind](bytes(100_000_000)))
-        with open_stream(str(path)) as stream:
-            assert max(map(len, stream._pieces)) < (1 if kind != "zst" else 400) << 20
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_bomb_comes_in_pieces(tmp_path, kind):
+    """50 MB of zeros in a few bytes are never held at once."""
+    path = tmp_path / kind
+    path.write_bytes(CODECS[kind](bytes(50_000_000)))
+    with open_stream(str(path)) as stream:
+        sizes = [len(piece) for piece in iter(lambda: stream.read(1 << 30), b"")]
+    assert sum(sizes) == 50_000_000
+    assert max(sizes) < 1 << 20
 
 
 def test_stream_is_a_file(tmp_path):
-    import io
-
     path = tmp_path / "data"
     path.write_bytes(zst(b"one\ntwo\n"))
     with io.BufferedReader(open_stream(str(path))) as lines:
@@ -186,7 +187,7 @@ def test_no_frames_to_seek_to(tmp_path):
         assert zst_frames(str(path)) is None
 
 
-def test_frames_before_one_without_a_size_still_serve(tmp_path, monkeypatch):
+def test_frames_before_one_without_a_size_still_serve(tmp_path):
     path = tmp_path / "data"
     unsized = zstandard.ZstdCompressor(write_content_size=False).compress(TEXT)
     path.write_bytes(zst(TEXT) + zst(TEXT) + unsized)
@@ -201,7 +202,7 @@ def test_any_start_in_any_frames(tmp_path_factory, cuts, start):
     data = TEXT[:5000]
     bounds = [0, *sorted(cuts), 5000]
     path = tmp_path_factory.mktemp("zst") / "data"
-    path.write_bytes(b"".join(zst(data[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)))
+    path.write_bytes(b"".join(zst(data[a:b]) for a, b in itertools.pairwise(bounds)))
     assert read_all(path, start) == data[start:]
     assert read_all(path) == data
 

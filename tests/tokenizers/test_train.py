@@ -43,13 +43,15 @@ def test_gemma_ids() -> None:
     }
     assert {piece: sp.piece_to_id(piece) for piece in known} == known
     assert sp.get_piece_size() == 600
-    assert not sp.encode("") and sp.encode("\n" * 31) == [138] and sp.encode(" " * 31) == [168]
+    assert not sp.encode("")
+    assert sp.encode("\n" * 31) == [138]
+    assert sp.encode(" " * 31) == [168]
     assert sp.decode(sp.encode(" a  b\n\n\tc ☃ 12")) == " a  b\n\n\tc ☃ 12"
     assert sp.encode("2024", out_type=str) == ["2", "0", "2", "4"]
 
 
 def test_llama_ids() -> None:
-    sp = processor(train(LINES, 400, "llama-2"))
+    sp = processor(train(LINES, 380, "llama-2"))
     assert (sp.unk_id(), sp.bos_id(), sp.eos_id(), sp.pad_id()) == (0, 1, 2, -1)
     assert sp.piece_to_id("<0x00>") == 3
     assert sp.encode("value", out_type=str)[0].startswith("▁")
@@ -85,8 +87,8 @@ def test_lines_are_the_unit() -> None:
 
 def test_nothing_is_skipped() -> None:
     # the trainer drops sentences with U+2585 and ends the process on words of more than 65,535 characters
-    sp = processor(train(["▅ zebrafish zebrafish " * 50, "qw" * 100_000], 470))
-    assert sp.encode("zebrafish qw", out_type=str) == ["zebrafish", "▁", "qw"]
+    sp = processor(train(["▅ zebrafish zebrafish " * 50, "qw" * 100_000], 600, accept_fewer=True))
+    assert sp.encode(" zebrafish qw", out_type=str) == ["▁zebrafish", "▁", "qw"]
 
 
 def test_too_small_a_sample() -> None:
@@ -132,7 +134,7 @@ def test_other_threads_run_during_training() -> None:
     thread = threading.Thread(target=tick)
     thread.start()
     before = time.monotonic()
-    train((f"{i * 7919:x} {i * 104729:o}" for i in range(60_000)), 4_000)
+    train((f"{i * 7919:x} {i * 104729:o}" for i in range(60_000)), 2_500)
     took = time.monotonic() - before
     done.set()
     thread.join()

@@ -52,7 +52,7 @@ WHERE UnitsLeft > 0
 GROUP BY Sku
 ORDER BY BookValue DESC;
 
--- The five slowest movers of each first letter: days since the last sale. OUTER APPLY keeps products
+-- The fifty slowest movers: days since the last sale. OUTER APPLY keeps products
 -- that never sold at all.
 SELECT TOP 50
     r.Sku,

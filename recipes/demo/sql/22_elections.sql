@@ -26,8 +26,8 @@ ORDER BY r.votes DESC;
 -- Blue 3, Green 3, Red 1, Gold 0: the seventh seat goes to Green with 280000 / 3 = 93333.3, ahead of
 -- Blue's 340000 / 4 = 85000.
 
--- Sainte-Lague divides by 1, 3, 5, ... and is kinder to small parties: here Red takes a second seat
--- (160000 / 3 = 53333 does not suffice), so check the numbers before you believe a rule of thumb.
+-- Sainte-Lague divides by 1, 3, 5, ... and is kinder to small parties: Gold's 60000 now beats Green's
+-- 280000 / 5 = 56000, so the seats are Blue 3, Green 2, Red 1, Gold 1.
 WITH quotient AS (
     SELECT r.party, r.votes / (2 * d.k - 1) AS value
     FROM result AS r
@@ -38,7 +38,8 @@ FROM (SELECT party, value FROM quotient ORDER BY value DESC, party LIMIT 7) AS w
 GROUP BY party
 ORDER BY seats DESC, party;
 
--- Largest remainder (Hare quota): whole quotas first, then one seat each by remainder.
+-- Largest remainder (Hare quota): whole quotas first, then one seat each by remainder. The quota
+-- is 840000 / 7 = 120000, the shares 2.83, 2.33, 1.33 and 0.5, so Blue and Gold take the last two.
 WITH quota AS (
     SELECT party, votes, votes * 7 / SUM(votes) OVER () AS share
     FROM result
