@@ -78,9 +78,7 @@ class Run:
         result = self.workspace.path("shards", self.recipe.name)
         model = load_model(*tokenizer)
         with self.timed("encode"):
-            encoded = encode(
-                self.spark, self.recipe, inventory, decided, tokenizer, self.progress
-            )
+            encoded = encode(self.spark, self.recipe, inventory, decided, tokenizer, self.progress)
         with self.timed("compose"):
             composition = compose(self.spark, self.recipe, encoded, self.progress)
         about = {
@@ -93,7 +91,14 @@ class Run:
                 self.spark, self.recipe, encoded, composition, model, result, about, self.progress
             )
         report = make_report(
-            self.recipe, decided, encoded, composition, records, model.vocab_size, result, self.seconds
+            self.recipe,
+            decided,
+            encoded,
+            composition,
+            records,
+            model.vocab_size,
+            result,
+            self.seconds,
         )
         write_report(report, self.workspace.path("report", self.recipe.name))
         return report

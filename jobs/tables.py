@@ -16,6 +16,7 @@ from coursepack.pipeline.documents import REJECTS
 from coursepack.pipeline.progress import duration
 
 if TYPE_CHECKING:
+    from coursepack.jobs.init import Draft
     from coursepack.jobs.look import Checked
     from coursepack.jobs.status import Entry
     from coursepack.pipeline.recipe import Recipe
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _PIPE_WIDTH = 100  # where there is no terminal to ask
 _REASONS = 12  # lines of reasons for dropping
 _REASON_SOURCES = 3
+_TEXT_CHARS = 200  # shown of a document
 
 
 def show(parts: Iterable[RenderableType], stream: TextIO | None = None) -> None:
@@ -50,9 +52,9 @@ def show(parts: Iterable[RenderableType], stream: TextIO | None = None) -> None:
 
 def _plain(part: RenderableType, width: int, ascii_only: bool) -> str:
     text = io.StringIO()
-    Console(
-        file=text, width=width, highlight=False, safe_box=True, color_system=None
-    ).print(part, markup=False)
+    Console(file=text, width=width, highlight=False, safe_box=True, color_system=None).print(
+        part, markup=False
+    )
     shown = text.getvalue()
     return shown.replace("─", "-") if ascii_only else shown
 
@@ -147,34 +149,30 @@ def _packing_parts(report: "Report") -> list[RenderableType]:
 
 
 def _warnings(warnings: Sequence[str]) -> list[RenderableType]:
-    return [Text(f"! {warning}", style="yellow") for warning in warnings]
+    lines = "\n".join(f"! {warning}" for warning in warnings)
+    return [Text(lines, style="yellow")] if lines else []
 
 
 def closing_parts(report: "Report", recipe: "Recipe", path: str) -> list[RenderableType]:
     """Where everything lies, how long it took, and what to type next; `path` is the recipe's."""
     seconds = ", ".join(f"{step} {duration(taken)}" for step, taken in report.seconds.items())
     folder = recipe.workspace.rstrip("/")
-    whole = recipe.sample == 1
-    where = folder if not whole else path
     places = Table.grid(padding=(0, 2))
     places.add_row("shards", Text(report.result, overflow="fold"))
     places.add_row("report", Text(f"{folder}/report/{report.name}", overflow="fold"))
     places.add_row("time", f"{duration(sum(report.seconds.values()))} ({seconds})")
     lines = [
-        f"coursepack stats {where} --by phase,domain,language",
-        f"coursepack verify {report.result}",
+        "next:",
+        f"  coursepack stats {folder} --name {report.name} --by phase,domain,language",
+        f"  coursepack verify {report.result}",
+        *([] if recipe.sample == 1 else [f"  coursepack run {path}    # all of it"]),
+        "",
+        "in training:",
+        "  from coursepack.shards import Curriculum",
+        f"  for batch in Curriculum({report.result!r}).batches(batch_tokens=1 << 20):",
+        "      step(batch.inputs(), batch.labels(), batch.cu_seqlens())",
     ]
-    if not whole:
-        lines.append(f"coursepack run {path}    # all of it")
-    phase = next((row for row in report.packing), None)
-    loader = (
-        "from coursepack.shards import Curriculum\n"
-        f"for batch in Curriculum({report.result!r}).batches(batch_tokens=1 << 20):\n"
-        "    step(batch.inputs(), batch.labels())  # and batch.cu_seqlens() for the attention"
-    )
-    next_steps = "\n".join(f"  {line}" for line in lines)
-    snippet = "\n".join(f"  {line}" for line in loader.splitlines()) if phase else ""
-    return [places, Text(f"next:\n{next_steps}\n\nin training:\n{snippet}")]
+    return [places, Text("\n".join(lines))]
 
 
 def sample_parts(recipe: "Recipe") -> list[RenderableType]:
@@ -188,6 +186,28 @@ def sample_parts(recipe: "Recipe") -> list[RenderableType]:
             style="yellow",
         )
     ]
+
+
+def source_parts(draft: "Draft") -> list[RenderableType]:
+    """A source that `init` found, with the beginnings of three documents."""
+    source, tokens = draft.source, draft.tokens
+    about = [
+        f"layout: {source.layout}",
+        f"domains: {', '.join(tokens)}, roughly {count(sum(tokens.values()))} tokens",
+    ]
+    if source.fields:
+        pairs = ", ".join(f"{ours} = {theirs}" for ours, theirs in source.fields.items())
+        about.insert(1, f"fields: {pairs}")
+    if draft.languages:
+        about.append("languages: " + ", ".join(list(draft.languages)[:4]))
+    heading = Text(f"{source.name}: {draft}", "bold")
+    heading.append("\n" + "\n".join(f"  {line}" for line in about), "not bold")
+    texts = Table.grid(padding=(0, 1))
+    for number, text in enumerate(draft.texts[:3], 1):
+        # line breaks and control characters of a document must not reach a terminal
+        line = "".join(c if c.isprintable() else " " for c in text[: 2 * _TEXT_CHARS])
+        texts.add_row(f"  {number}", Text(" ".join(line.split())[:_TEXT_CHARS], "dim"))
+    return [heading, texts]
 
 
 def check_parts(recipe: "Recipe", checked: Sequence["Checked"]) -> list[RenderableType]:
@@ -308,7 +328,10 @@ def bytes_text(number: int) -> str:
 
 def percent(part: int, whole: int, digits: int = 1) -> str:
     """`part` of `whole`; a dash where there is nothing."""
-    return f"{part / whole:.{digits}%}" if whole else "-"
+    if not whole:
+        return "-"
+    shown = f"{part / whole:.{digits}%}"
+    return shown if not part or float(shown[:-1]) else f"<{10.0**-digits:.{digits}f}%"
 
 
 def _share(value: float | None) -> str:

@@ -1,10 +1,12 @@
 """Arrow arrays as NumPy views of their buffers, and back: the one place that knows offsets, slices and nulls."""
 
+from typing import TypeAlias
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Text = pa.Array | pa.ChunkedArray
+Text: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 def text_buffers(text: Text) -> tuple[np.ndarray, np.ndarray]:
@@ -17,7 +19,9 @@ def text_buffers(text: Text) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(array, pa.ChunkedArray):  # combine_chunks of zero chunks
         array = pa.array([], array.type)
     if array.null_count:
-        array = pc.fill_null(array, pa.scalar(b"" if pa.types.is_binary(array.type) else "", array.type))
+        array = pc.fill_null(
+            array, pa.scalar(b"" if pa.types.is_binary(array.type) else "", array.type)
+        )
     wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
     if len(array) == 0:
         return np.zeros(1, np.int64), np.zeros(0, np.uint8)

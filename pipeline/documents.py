@@ -21,10 +21,14 @@ RECORDS = pa.schema(
         pa.field("id", pa.string()),
         pa.field("url", pa.string()),
         pa.field("path", pa.string()),  # of the file in its repository
-        pa.field("subset", pa.string()),  # the corpus' own name of a part: "RedPajamaArXiv", "Pile-CC"
+        pa.field(
+            "subset", pa.string()
+        ),  # the corpus' own name of a part: "RedPajamaArXiv", "Pile-CC"
         pa.field("license", pa.string()),
         pa.field("reject", pa.string()),  # why the record cannot be a document, see REJECTS
-        pa.field("detail", pa.string()),  # what was found instead, for people; at most 200 characters
+        pa.field(
+            "detail", pa.string()
+        ),  # what was found instead, for people; at most 200 characters
     ]
 )
 

@@ -5,6 +5,7 @@ so it depends neither on row order nor on partitions, clocks or a generator's st
 """
 
 import hashlib
+import itertools
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,10 @@ def content_hash(text: Text) -> pa.Array:
     xxhash is called once a row on a view of the Arrow buffer: 0.3 us a document, no copy of text.
     """
     offsets, data = text_buffers(text)
-    view = memoryview(data)
+    view = data.data
     digest = xxhash.xxh3_128_digest
     bounds = offsets.tolist()
-    joined = b"".join(digest(view[a:b]) for a, b in zip(bounds, bounds[1:], strict=False))
+    joined = b"".join(digest(view[a:b]) for a, b in itertools.pairwise(bounds))
     return fixed_binary(np.frombuffer(joined, np.uint8).reshape(len(offsets) - 1, 16))
 
 
@@ -48,7 +49,8 @@ def choice(seed: int, purpose: str, content: Text) -> np.ndarray:
     halves = fixed_rows(content).view(">u8").astype(np.uint64)
     with np.errstate(over="ignore"):
         mixed = _mix(_mix(halves[:, 0] ^ key) + halves[:, 1] * _GOLDEN)
-    return (mixed >> np.uint64(64 - CHOICE_BITS)).astype(np.int64)
+    chosen: np.ndarray = (mixed >> np.uint64(64 - CHOICE_BITS)).astype(np.int64)
+    return chosen
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -140,7 +140,9 @@ class Dedup(_Strict):
 
     exact: bool = True
     fuzzy: Fuzzy | Literal[False] = Fuzzy()
-    alarm: Annotated[float, Field(gt=0, le=1)] = 0.9  # share lost to duplicates that warns, a source
+    alarm: Annotated[float, Field(gt=0, le=1)] = (
+        0.9  # share lost to duplicates that warns, a source
+    )
 
 
 class Language(_Strict):
@@ -223,7 +225,9 @@ class Phase(_Strict):
     @property
     def lengths(self) -> tuple[int, ...]:
         """All lengths of the phase, ascending."""
-        return tuple(sorted({self.length} if isinstance(self.length, int) else set(self.length.values())))
+        return tuple(
+            sorted({self.length} if isinstance(self.length, int) else set(self.length.values()))
+        )
 
 
 class ShardSettings(_Strict):
@@ -247,7 +251,7 @@ class Recipe(_Strict):
     workspace: str
     source: Annotated[tuple[Source, ...], Field(min_length=1)]
     limits: Limits = Limits()
-    rules: Rules = Rules()
+    rules: Rules = Field(default_factory=lambda: Rules.model_validate({}))
     dedup: Dedup = Dedup()
     language: Language = Language()
     tokenizer: TokenizerSettings
@@ -296,7 +300,9 @@ def load(path: str | Path) -> Recipe:
         with open(path, "rb") as file:
             table = tomllib.load(file)
     except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {str(path)!r}; `coursepack init` writes one") from None
+        raise RecipeError(
+            f"there is no recipe {str(path)!r}; `coursepack init` writes one"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from None
     return parse(table, str(path))
@@ -313,7 +319,9 @@ def parse(table: Mapping[str, Any], origin: str = "the recipe") -> Recipe:
         lines = [
             _explain(detail)
             for detail in details
-            if not any(p != detail["loc"] and p[: len(detail["loc"])] == detail["loc"] for p in places)
+            if not any(
+                p != detail["loc"] and p[: len(detail["loc"])] == detail["loc"] for p in places
+            )
             and not (detail["type"] == "literal_error" and detail["loc"][-1] == "literal[False]")
         ]
         raise RecipeError("\n".join([f"{origin} has {_count(lines)}", *lines])) from None
@@ -329,7 +337,9 @@ def _explain(detail: Any) -> str:
     for part in detail["loc"]:
         if isinstance(part, int):
             where += f"[{part}]"
-        elif not re.match(r"^(function-|int$|str$|dict\[|literal\[|constrained|tuple\[|Fuzzy$)", part):
+        elif not re.match(
+            r"^(function-|int$|str$|dict\[|literal\[|constrained|tuple\[|Fuzzy$)", part
+        ):
             where += f".{part}" if where else part
     if detail["type"] == "extra_forbidden":
         known = _fields_at(detail["loc"][:-1])

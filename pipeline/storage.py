@@ -55,7 +55,7 @@ def open_input(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
     """A seekable binary reader."""
     fs, path = filesystem(url)
     if is_local(url):
-        return open(path, "rb")  # noqa: SIM115 (the caller closes it)
+        return open(path, "rb")
     return fs.open(path, "rb", block_size=block_bytes)  # type: ignore[no-any-return]
 
 

@@ -30,7 +30,7 @@ class Record:
     group: str
     path: str  # within the dataset
     rows: int
-    bytes: int
+    size: int  # bytes
     sha256: str
     counts: dict[str, int] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Dataset:
         for url in storage.listing(storage.join(self.url, "commits", group)):
             if url.endswith(".json"):
                 record = Record.from_json(storage.read_bytes(url))
-                if storage.size(self.file(record)) == record.bytes:
+                if storage.size(self.file(record)) == record.size:
                     return record
         return None
 
@@ -122,7 +122,7 @@ class Dataset:
             **about,
             "files": len(ordered),
             "rows": sum(r.rows for r in ordered),
-            "bytes": sum(r.bytes for r in ordered),
+            "bytes": sum(r.size for r in ordered),
             "sha256": hashlib.sha256("".join(r.sha256 for r in ordered).encode()).hexdigest(),
         }
         storage.write_bytes(
@@ -192,7 +192,7 @@ _FILES = pa.schema(
         ("group", pa.string()),
         ("path", pa.string()),
         ("rows", pa.int64()),
-        ("bytes", pa.int64()),
+        ("size", pa.int64()),
         ("sha256", pa.string()),
         ("counts", pa.string()),
         ("about", pa.string()),

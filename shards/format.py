@@ -7,7 +7,7 @@ the same bytes: record batches have a fixed number of rows and schema metadata i
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, Protocol
 
 import fsspec
 import numpy as np
@@ -36,6 +36,12 @@ DOCS = pa.schema(
 
 Lists = tuple[np.ndarray, np.ndarray]
 """A list column: offsets (n + 1) and int32 values; row i is `values[offsets[i]:offsets[i + 1]]`."""
+
+
+class Sink(Protocol):
+    """A binary file being written: local, remote, or one that hashes what passes."""
+
+    def write(self, data: Any, /) -> int: ...
 
 
 class ShardError(ValueError):
@@ -120,7 +126,7 @@ def parse_info(schema: pa.Schema) -> ShardInfo:
 
 
 def write_shard(
-    out: IO[bytes], schema: pa.Schema, input_ids: np.ndarray, lists: Mapping[str, Lists]
+    out: Sink, schema: pa.Schema, input_ids: np.ndarray, lists: Mapping[str, Lists]
 ) -> None:
     """Write sequences as an uncompressed Arrow IPC file of `shard_schema`; same input, same bytes.
 
@@ -175,7 +181,7 @@ def read_info(path: str) -> ShardInfo:
         return parse_info(pa.ipc.open_file(raw).schema)
 
 
-def write_docs(out: IO[bytes], docs: pa.Table) -> None:
+def write_docs(out: Sink, docs: pa.Table) -> None:
     """Write a sidecar, rows in the order that `doc_ids` count; same input, same bytes."""
     write_parquet(out, docs, DOCS)
 
@@ -195,7 +201,7 @@ def docs_path(phase: str, length: int, number: int) -> str:
     return f"{phase}/{length}/{number:05d}.docs.parquet"
 
 
-def write_parquet(out: IO[bytes], table: pa.Table, schema: pa.Schema) -> None:
+def write_parquet(out: Sink, table: pa.Table, schema: pa.Schema) -> None:
     """Write `table` as Parquet of exactly `schema`; raises ShardError when its columns differ."""
     if table.schema.names != schema.names:
         raise ShardError(f"columns are {table.schema.names}; they must be {schema.names}")

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import IO
 
 import fsspec
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow as pa
 from coursepack.shards.format import (
     FORMAT_VERSION,
     ShardError,
+    Sink,
     read_parquet,
     row_width,
     write_parquet,
@@ -112,7 +112,7 @@ def read_manifest(folder: str) -> Manifest:
         ) from None
 
 
-def write_files(out: IO[bytes], files: pa.Table) -> None:
+def write_files(out: Sink, files: pa.Table) -> None:
     """Write `files.parquet` (schema FILES); same input, same bytes."""
     write_parquet(out, files, FILES)
 

@@ -30,7 +30,7 @@ def check(recipe: Recipe) -> dict[str, list[Found]]:
     if recipe.tokenizer.model is not None and not storage.exists(recipe.tokenizer.model):
         raise RecipeError(
             f"tokenizer.model: there is no file {recipe.tokenizer.model!r}; give a SentencePiece .model "
-            "file, or train one: [tokenizer] train = { preset = \"gemma\" }"
+            'file, or train one: [tokenizer] train = { preset = "gemma" }'
         )
     return {source.name: source_files(source) for source in recipe.source}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_EDGES = 200_000_000
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _roots(count: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Union-find with path halving; the smaller index is always the root, so roots are minima."""
     parent = np.arange(count)

@@ -133,7 +133,9 @@ def atom_column(classes: Mapping[tuple[str, str, str], int], table: pa.Table) ->
     keys = pc.binary_join_element_wise(
         table["domain"], table["source"], pc.fill_null(table["language"], ""), "/"
     )
-    codes = (keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys).dictionary_encode()
+    codes = (
+        keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
+    ).dictionary_encode()
     named = {"/".join(key): atom for key, atom in classes.items()}
     lookup = np.array([named.get(k.as_py(), -1) for k in codes.dictionary] or [-1], np.int64)
     found: np.ndarray = lookup[codes.indices.to_numpy()]
@@ -160,7 +162,7 @@ def make_atoms(
     return atoms, {key: index[atom] for key, atom in of_class.items()}
 
 
-def demands(recipe: Recipe, atoms: Sequence[Atom]) -> list[Demand]:
+def demands(recipe: Recipe, atoms: Sequence[Atom]) -> list[Demand[int]]:
     """What each phase asks of each selector, in whole tokens that add up to the phase's budget."""
     wanted = []
     for phase in recipe.phase:
@@ -186,7 +188,9 @@ def compose(
             rings = _Rings(spark, encoded, classes, len(atoms), recipe.execution.partitions)
             thresholds, held = _holdout(recipe, atoms, rings)
             wanted = demands(recipe, atoms)
-            supply = {number: rings.tokens([number]) - int(held[number]) for number in range(len(atoms))}
+            supply = {
+                number: rings.tokens([number]) - int(held[number]) for number in range(len(atoms))
+            }
             taken: dict[tuple[str, int], int] = {}
             for demand, parts in zip(wanted, allocate(supply, wanted), strict=True):
                 for atom, tokens in parts.items():
@@ -265,11 +269,15 @@ def _arcs(stretches: Sequence[Stretch], held: np.ndarray, rings: "_Rings") -> li
         for stretch in stretches
         for epoch, low, high in _passes(stretch, rings, held)
     ]
-    edges = [([s.atom], int(held[s.atom]) + at) for s, _, low, high, _ in passes for at in (low, high)]
+    edges = [
+        ([s.atom], int(held[s.atom]) + at) for s, _, low, high, _ in passes for at in (low, high)
+    ]
     rings.fetch(edges)
     arcs = []
     for stretch, epoch, low, high, supply in passes:
-        begin, end = (rings.border([stretch.atom], int(held[stretch.atom]) + at) for at in (low, high))
+        begin, end = (
+            rings.border([stretch.atom], int(held[stretch.atom]) + at) for at in (low, high)
+        )
         end = _END if high == supply else end
         arcs.append(
             Arc(stretch.stream, stretch.atom, epoch, begin, end, stretch.start, stretch.tokens)

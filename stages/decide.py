@@ -82,9 +82,7 @@ def decide(
             with step.spark(spark):
                 frame = decisions(spark, recipe, rules, reading)
                 partitions = recipe.execution.partitions or min(len(names), 200)
-                made = write_runs(
-                    frame, "group", _SliceWriter(dataset), partitions, ["doc"]
-                )
+                made = write_runs(frame, "group", _SliceWriter(dataset), partitions, ["doc"])
             found = merge(found, made)
             for name in set(names) - found.keys():  # groups without a single record
                 found[name] = _SliceWriter(dataset)(name, iter(()))
@@ -121,9 +119,9 @@ def decisions(
         members.where("component is not null and reason is null")
         .groupBy("component")
         .agg(
-            F.expr(
-                "min(struct(-priority as priority, content, metadata, source, doc))"
-            ).alias("best")
+            F.expr("min(struct(-priority as priority, content, metadata, source, doc))").alias(
+                "best"
+            )
         )
     )
     lost = F.expr("reason is null and best is not null and best.doc <> doc")
@@ -222,7 +220,9 @@ class _Reading:
                 ],
                 "files": files,
                 "groups": self.inventory.groups,
-                "measured": {n: d.url.rsplit("/", 1)[-1] for n, d in self.measured.datasets.items()},
+                "measured": {
+                    n: d.url.rsplit("/", 1)[-1] for n, d in self.measured.datasets.items()
+                },
             }
         )
 
@@ -252,14 +252,24 @@ class _Reading:
         priorities = np.array([source.priority for source in self.recipe.source], np.int64)
 
         def read(group: int) -> Iterator[pa.RecordBatch]:
-            columns = ["doc", "content", "bytes", "metadata", "subset", "reject", *by_group["record"]]
+            columns = [
+                "doc",
+                "content",
+                "bytes",
+                "metadata",
+                "subset",
+                "reject",
+                *by_group["record"],
+            ]
             table = self.measured.read("record", group, list(dict.fromkeys(columns)))
             for column_group, more in (("gopher", by_group["gopher"]),
                                        ("language", ["language", *by_group["language"]])):  # fmt: skip
                 if more:
                     columns_read = self.measured.read(column_group, group, ["doc", *more])
                     if not columns_read["doc"].equals(table["doc"]):
-                        raise WorkspaceError(f"columns {column_group!r} of group {group} are out of step")
+                        raise WorkspaceError(
+                            f"columns {column_group!r} of group {group} are out of step"
+                        )
                     for name in more:
                         table = table.append_column(name, columns_read[name])
             source = self.inventory.source_of(table["doc"].to_numpy(), PLACE_BITS)
@@ -292,9 +302,7 @@ class _Reading:
 
     def bands(self, spark: "SparkSession") -> "DataFrame":
         """doc and bands (array<bigint>) of the documents that have a signature."""
-        schema = pa.schema(
-            [pa.field("doc", pa.int64()), pa.field("bands", pa.list_(pa.int64()))]
-        )
+        schema = pa.schema([pa.field("doc", pa.int64()), pa.field("bands", pa.list_(pa.int64()))])
 
         def read(group: int) -> Iterator[pa.RecordBatch]:
             table = self.measured.read("bands", group)

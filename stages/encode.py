@@ -98,7 +98,9 @@ def encode(
     size = sum(inventory.text_bytes[group] for group in todo)
     with progress.step("encode", total_bytes=size, total_tasks=len(todo)) as step:
         with step.spark(spark):
-            made = [record for _, record in run_tasks(spark, task, todo, recipe.execution.partitions)]
+            made = [
+                record for _, record in run_tasks(spark, task, todo, recipe.execution.partitions)
+            ]
         found = merge(found, made)
         check_balance("encode", found.values())
         dataset.publish(found.values(), {"step": "encode", **settings})

@@ -75,11 +75,11 @@ def json_row(line: bytes, fields: Fields) -> Row:
     text = find(record, fields.text)
     ids, urls, paths, subsets, licenses = fields.metadata
     metadata = (
-        metadata_text(find(record, ids)),
-        metadata_text(find(record, urls)),
-        metadata_text(find(record, paths)),
-        metadata_text(find(record, subsets)) or fields.subset,
-        license_text(find(record, licenses)),
+        metadata_text(find(record, ids)) if ids else None,
+        metadata_text(find(record, urls)) if urls else None,
+        metadata_text(find(record, paths)) if paths else None,
+        (metadata_text(find(record, subsets)) if subsets else None) or fields.subset,
+        license_text(find(record, licenses)) if licenses else None,
     )
     reject = _text_reject(text, exact) or (_missing(record, fields) if text is None else None)
     if reject is None:

@@ -70,7 +70,8 @@ class Inventory:
         table = np.full(max(self.sources, default=0) + 2, -1, np.int16)
         for file_no, source in self.sources.items():
             table[file_no] = source
-        return table[np.minimum(doc >> place_bits, len(table) - 1)]
+        found: np.ndarray = table[np.minimum(doc >> place_bits, len(table) - 1)]
+        return found
 
     def splits(self, group: int) -> list[tuple[int, Split]]:
         """(file_no, split) of one group, read from the workspace: the driver ships no paths."""
@@ -137,7 +138,9 @@ def _expand(pattern: str) -> Iterator[Found]:
     for info in infos:
         name = info["name"].rsplit("/", 1)[-1]
         if not name.startswith((".", "_")):
-            stamp = next((info[k] for k in ("ETag", "etag", "md5", "sha256", "mtime") if info.get(k)), "")
+            stamp = next(
+                (info[k] for k in ("ETag", "etag", "md5", "sha256", "mtime") if info.get(k)), ""
+            )
             yield Found(scheme + info["name"], int(info["size"]), str(stamp))
 
 
@@ -148,12 +151,8 @@ def take_inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
     """
     files = _read(workspace, "files.parquet", _FILES)
     splits = _read(workspace, "splits.parquet", _SPLITS)
-    known = {
-        (row["url"], row["size"], row["version"]): row["file_no"] for row in files.to_pylist()
-    }
-    assigned = set(
-        zip(splits["reader"].to_pylist(), splits["file_no"].to_pylist(), strict=True)
-    )
+    known = {(row["url"], row["size"], row["version"]): row["file_no"] for row in files.to_pylist()}
+    assigned = set(zip(splits["reader"].to_pylist(), splits["file_no"].to_pylist(), strict=True))
     sources: dict[int, int] = {}
     layouts: dict[str, Layout] = {}
     new_files: list[dict[str, object]] = []
@@ -168,7 +167,12 @@ def take_inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
             if key not in known:
                 known[key] = len(known)
                 new_files.append(
-                    {"file_no": known[key], "url": file.url, "size": file.size, "version": file.version}
+                    {
+                        "file_no": known[key],
+                        "url": file.url,
+                        "size": file.size,
+                        "version": file.version,
+                    }
                 )
             file_no = known[key]
             if file_no in sources:
@@ -181,12 +185,12 @@ def take_inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
             if (reader, file_no) not in assigned:
                 fresh.append((file_no, file))
         for members in cut(fresh, layout, recipe.execution.group_bytes):
-            new_splits += [
-                {"group": next_group, "reader": reader, **member} for member in members
-            ]
+            new_splits += [{"group": next_group, "reader": reader, **member} for member in members]
             next_group += 1
     if len(known) > MAX_FILES:
-        raise SourceError(f"{len(known):,} files; a workspace holds {MAX_FILES:,}: merge small files first")
+        raise SourceError(
+            f"{len(known):,} files; a workspace holds {MAX_FILES:,}: merge small files first"
+        )
     if new_files or new_splits:
         files = _append(workspace, "files.parquet", files, new_files)
         splits = _append(workspace, "splits.parquet", splits, new_splits)
@@ -221,7 +225,14 @@ def cut(
     filled = 0
     for file_no, file in files:
         text_bytes = file.size * (_EXPANSION if file.url.endswith(_COMPRESSED) else 1)
-        whole = {"file_no": file_no, "url": file.url, "start": 0, "end": None, "stride": 1, "index": 0}
+        whole = {
+            "file_no": file_no,
+            "url": file.url,
+            "start": 0,
+            "end": None,
+            "stride": 1,
+            "index": 0,
+        }
         if text_bytes > group_bytes and len(pieces := list(_pieces(file, layout, group_bytes))) > 1:
             for piece in pieces:
                 yield [whole | piece | {"text_bytes": text_bytes // len(pieces)}]
@@ -255,7 +266,8 @@ def _pieces(file: Found, layout: Layout, group_bytes: int) -> Iterator[dict[str,
         yield from _ranges(starts)
     elif file.size * _EXPANSION > UNSPLITTABLE_BYTES:
         stride = -(-file.size * _EXPANSION // UNSPLITTABLE_BYTES)
-        yield from ({"stride": stride, "index": index} for index in range(stride))
+        for index in range(stride):
+            yield {"stride": stride, "index": index}
 
 
 def _row_group_starts(file: Found, group_bytes: int) -> list[int]:

@@ -50,12 +50,14 @@ def write_lineage(
 
         with step.spark(spark):
             frame = table_of(
-                spark, range(len(groups)), read, "content binary, doc bigint, bucket string", partitions
+                spark,
+                range(len(groups)),
+                read,
+                "content binary, doc bigint, bucket string",
+                partitions,
             )
             writer = _BucketWriter(dataset)
-            made = write_runs(
-                frame, "bucket", writer, partitions or len(names), ["content", "doc"]
-            )
+            made = write_runs(frame, "bucket", writer, partitions or len(names), ["content", "doc"])
         found |= {record.group: record for record in made}
         for name in set(names) - found.keys():
             found[name] = writer(name, iter(()))
@@ -64,9 +66,7 @@ def write_lineage(
     return Lineage(dataset, bits)
 
 
-_SHUFFLED = pa.schema(
-    [("content", pa.binary()), ("doc", pa.int64()), ("bucket", pa.string())]
-)
+_SHUFFLED = pa.schema([("content", pa.binary()), ("doc", pa.int64()), ("bucket", pa.string())])
 
 
 def bucket_name(number: int) -> str:
@@ -116,7 +116,11 @@ class Lineage:
         found: dict[bytes, list[int]] = {}
         for number in np.unique(numbers):
             table = self.dataset.read(records[bucket_name(int(number))])
-            hits = table.filter(pc.is_in(table["content"], wanted.filter(pa.array(numbers == number))))
-            for content, doc in zip(hits["content"].to_pylist(), hits["doc"].to_pylist(), strict=True):
+            hits = table.filter(
+                pc.is_in(table["content"], wanted.filter(pa.array(numbers == number)))
+            )
+            for content, doc in zip(
+                hits["content"].to_pylist(), hits["doc"].to_pylist(), strict=True
+            ):
                 found.setdefault(content, []).append(doc)
         return found

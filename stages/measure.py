@@ -5,6 +5,7 @@ a new file, makes a task compute just what is missing. Rows of all column groups
 are the records of that group, in order: they align by position, so nothing joins them.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
             "language",
             1,
             _signal_schema("language"),
-            sample | {"model": sha256_of(model_path(recipe.language.model, recipe.language.sha256))},
+            sample
+            | {"model": sha256_of(model_path(recipe.language.model, recipe.language.sha256))},
         ),
     ]
     if recipe.dedup.fuzzy:
@@ -123,7 +125,8 @@ def measure(
         check_balance("measure", records["record"].values())
         for name, dataset in datasets.items():
             dataset.publish(
-                records[name].values(), {"step": "measure", "columns": name, "version": wanted[name].version}
+                records[name].values(),
+                {"step": "measure", "columns": name, "version": wanted[name].version},
             )
         step.done(rows=sum(record.rows for record in records["record"].values()))
     return Measured(datasets, records)
@@ -159,7 +162,9 @@ class MeasureTask:
             for attempt in attempts.values():
                 attempt.counts["in"] = 0
             for file_no, split in group_splits(self.workspace, group):
-                for batch in read_records(split, self.layouts[group], self.recipe.limits.record_bytes):
+                for batch in read_records(
+                    split, self.layouts[group], self.recipe.limits.record_bytes
+                ):
                     self._measure(batch, file_no, attempts)
         for column_group, attempt in attempts.items():
             assert attempt.record is not None
@@ -204,9 +209,9 @@ def record_columns(batch: pa.RecordBatch, content: pa.Array) -> dict[str, pa.Arr
     texts = [pc.fill_null(batch.column(name), "") for name in METADATA]
     joined = pc.binary_join_element_wise(*texts, "\x00")
     starts, data = text_buffers(joined)
-    view, bounds = memoryview(data), starts.tolist()
+    view, bounds = data.data, starts.tolist()
     digests = [
-        xxhash.xxh3_64_intdigest(view[a:b]) >> 1 for a, b in zip(bounds, bounds[1:], strict=False)
+        xxhash.xxh3_64_intdigest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds)
     ]
     return {
         "content": content,

@@ -35,9 +35,16 @@ from coursepack.shards.format import (
     write_docs,
     write_shard,
 )
-from coursepack.shards.manifest import FILES, FILES_NAME, MANIFEST, Manifest, PhaseInfo
+from coursepack.shards.manifest import (
+    FILES,
+    FILES_NAME,
+    MANIFEST,
+    Manifest,
+    PhaseInfo,
+    manifest_bytes,
+    write_files,
+)
 from coursepack.shards.manifest import Stream as StreamInfo
-from coursepack.shards.manifest import manifest_bytes, write_files
 from coursepack.stages.compose import VALIDATION, Composition, Stream
 from coursepack.stages.encode import Encoded
 from coursepack.stages.packing import pack as pack_documents
@@ -107,7 +114,9 @@ def pack(
     shards = shards_of(composition)
     found = dataset.committed(shard.group for shard in shards.values())
     todo = [path for path, shard in shards.items() if shard.group not in found]
-    writer = ShardWriter(dataset, shards, composition.streams, tokenizer_info(tokenizer), recipe.seed)
+    writer = ShardWriter(
+        dataset, shards, composition.streams, tokenizer_info(tokenizer), recipe.seed
+    )
     with progress.step("pack", total_tasks=len(todo)) as step:
         if not todo:
             step.nothing_new(len(shards))
@@ -324,7 +333,7 @@ def _publish(
                 "shard": shard.number,
                 "sequences": record.rows,
                 **{name: record.counts[name] for name in ("tokens", "padding", "documents")},
-                "bytes": record.bytes,
+                "bytes": record.size,
                 "sha256": record.sha256,
                 **record.about,
             }

@@ -128,7 +128,7 @@ def _rows(
     else:
         lines = _lines(split, record_bytes)
     for place, line in lines:
-        if place // SPAN_BYTES % split.stride != split.index:
+        if split.stride > 1 and place // SPAN_BYTES % split.stride != split.index:
             continue
         if wanted is not None and place not in wanted:
             continue

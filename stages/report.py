@@ -40,7 +40,10 @@ MIXTURE = pa.schema(
         ("language", pa.string()),
         ("documents", pa.int64()),
         ("tokens", pa.int64()),
-        ("repeated", pa.int64()),  # tokens of documents packed before, in this phase or an earlier one
+        (
+            "repeated",
+            pa.int64(),
+        ),  # tokens of documents packed before, in this phase or an earlier one
         ("supply", pa.int64()),  # tokens there are of this domain, source and language
     ]
 )
@@ -84,7 +87,9 @@ def make_report(
     funnel = decided.funnel()
     reasons: dict[str, int] = {}
     for row in funnel:
-        reasons[row["reason"] or "kept"] = reasons.get(row["reason"] or "kept", 0) + row["documents"]
+        reasons[row["reason"] or "kept"] = (
+            reasons.get(row["reason"] or "kept", 0) + row["documents"]
+        )
     kept = reasons.pop("kept", 0)
     documents = {"read": kept + sum(reasons.values()), "kept": kept}
     documents |= dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
@@ -109,7 +114,8 @@ def write_report(report: Report, folder: str) -> None:
         pq.write_table(pa.Table.from_pylist(getattr(report, name), schema), out)
         storage.write_bytes(storage.join(folder, f"{name}.parquet"), out.getvalue())
     storage.write_bytes(
-        storage.join(folder, "report.json"), orjson.dumps(asdict(report), option=orjson.OPT_INDENT_2)
+        storage.join(folder, "report.json"),
+        orjson.dumps(asdict(report), option=orjson.OPT_INDENT_2),
     )
 
 
@@ -149,9 +155,7 @@ def _mixture(
 
 def _plan(composition: Composition) -> list[dict[str, Any]]:
     """Planned tokens by phase, length and domain."""
-    stretches = {
-        (arc.stream, arc.atom, arc.start): arc.tokens for arc in composition.arcs
-    }
+    stretches = {(arc.stream, arc.atom, arc.start): arc.tokens for arc in composition.arcs}
     rows: dict[tuple[int, str], int] = {}
     for (stream, atom, _), tokens in stretches.items():
         key = (stream, composition.atoms[atom].domain)
@@ -179,7 +183,7 @@ def _packing(composition: Composition, records: Mapping[str, Record]) -> list[di
         record = records[path]
         row["shards"] += 1
         row["sequences"] += record.rows
-        row["bytes"] += record.bytes
+        row["bytes"] += record.size
         for name in ("tokens", "padding", "documents"):
             row[name] += record.counts[name]
     return [rows[stream] for stream in sorted(rows)]

@@ -170,10 +170,14 @@ class SampleTask:
         content = kept["content"].combine_chunks() if kept.num_rows else pa.array([], CONTENT)
         order = choice(self.recipe.seed, "tokenizer", content)
         codes = kept["domain"].combine_chunks().dictionary_encode()
-        limits = [int(self.rates.get(d.as_py(), 0.0) * (1 << CHOICE_BITS)) for d in codes.dictionary]
+        limits = [
+            int(self.rates.get(d.as_py(), 0.0) * (1 << CHOICE_BITS)) for d in codes.dictionary
+        ]
         taken = order < np.array(limits or [0], np.int64)[codes.indices.to_numpy()]
-        return kept.select(["doc", "content"]).append_column("order", pa.array(order)).filter(
-            pa.array(taken)
+        return (
+            kept.select(["doc", "content"])
+            .append_column("order", pa.array(order))
+            .filter(pa.array(taken))
         )
 
 
@@ -193,7 +197,9 @@ def _windows(batch: pa.RecordBatch, file_no: int, chosen: pa.Table) -> pa.Table:
 def _cut(offsets: np.ndarray, data: np.ndarray, order: np.ndarray) -> pa.Array:
     """Each text, or its window: from the first line that begins in it, whole code points."""
     texts = []
-    for start, end, chance in zip(offsets[:-1].tolist(), offsets[1:].tolist(), order.tolist(), strict=True):
+    for start, end, chance in zip(
+        offsets[:-1].tolist(), offsets[1:].tolist(), order.tolist(), strict=True
+    ):
         if end - start > WINDOW_BYTES:
             start += chance % (end - start - WINDOW_BYTES)
             end = start + WINDOW_BYTES

@@ -17,7 +17,7 @@ from coursepack.pipeline.storage import open_input
 
 MAGIC_BYTES = 10  # of a file's head, enough for `compression`
 
-_PIECE = 1 << 18  # decompressed bytes a step
+_PIECE = 1 << 20  # decompressed bytes a step
 _BLOCK = 1 << 20  # compressed bytes a read
 # zstandard has no cap on output: 4 bytes make at most a block of 128 KiB, so 4 KiB make 128 MiB
 _ZST_FEED = 4096
@@ -63,7 +63,8 @@ class Stream(io.RawIOBase):
         self.kind = kind
         self._raw = raw
         self._pieces = pieces
-        self._rest = b""
+        self._piece = b""
+        self._at = 0  # of the piece, what was given
 
     def readable(self) -> bool:
         return True
@@ -72,13 +73,12 @@ class Stream(io.RawIOBase):
         """At most `size` bytes, none only at the end; all where `size` is negative."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_PIECE), b""))
-        while size and not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
+        while size and self._at == len(self._piece):
+            self._piece, self._at = next(self._pieces, b""), 0
+            if not self._piece:
                 return b""
-            self._rest = piece
-        out = self._rest[:size]
-        self._rest = self._rest[size:]
+        out = self._piece[self._at : self._at + size]
+        self._at += len(out)
         return out
 
     def readinto(self, buffer: Any) -> int:

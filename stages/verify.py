@@ -54,9 +54,9 @@ CHECKS = {
     "round_trip": "the sampled documents decode to their texts",
 }
 COMPARED = {
-    "manifest": "tokenizer, vocabulary, seed and phases are the same",
+    "settings": "tokenizer, vocabulary, seed and phases are the same",
     "streams": "the streams have the same shards, sequences and tokens",
-    "hashes": "every file has the bytes that its own files.parquet says",
+    "hashes": CHECKS["hashes"],
     "shards": "the same shards, byte for byte",
 }
 
@@ -114,7 +114,7 @@ def verify(workspace_url: str, name: str, sample: int = 200) -> Verdict:
             f"there is no result {name!r} in {workspace_url!r}; a result is there once it is packed"
         )
     found = _Findings(CHECKS)
-    result = _open(url, found)
+    result = _open(url, found["manifest"])
     if result is None:
         return found.verdict()
     _check_streams(result, found)
@@ -144,11 +144,11 @@ def compare(result_a: str, result_b: str) -> Verdict:
     verdict, never an exception.
     """
     found = _Findings(COMPARED)
-    results = [_open(url, found) for url in (result_a, result_b)]
+    results = [_open(url, found["settings"]) for url in (result_a, result_b)]
     a, b = results
     if a is None or b is None:
         return found.verdict()
-    _compare_manifests(a.manifest, b.manifest, found)
+    _compare_settings(a.manifest, b.manifest, found["settings"])
     _compare_streams(a.manifest, b.manifest, found["streams"])
     _compare_files(a, b, found)
     return found.verdict()
@@ -231,7 +231,7 @@ def _streams(manifest: Manifest) -> dict[tuple[str, int], Stream]:
     return {(p.name, s.length): s for p in manifest.phases for s in p.streams}
 
 
-def _open(url: str, found: _Findings) -> _Result | None:
+def _open(url: str, finding: _Finding) -> _Result | None:
     """The manifest and the list of files; None, and a problem, where they cannot be read."""
     at = storage.join(url, MANIFEST)
     try:
@@ -240,7 +240,7 @@ def _open(url: str, found: _Findings) -> _Result | None:
         table = pq.read_table(pa.BufferReader(storage.read_bytes(at)))
         rows = table.select(FILES.names).cast(FILES).to_pylist()
     except _DAMAGE as error:
-        found["manifest"].problem(f"{at} cannot be read: {_said(error)}; pack the result again")
+        finding.problem(f"{at} cannot be read: {_said(error)}; pack the result again")
         return None
     return _Result(url, manifest, tuple(_File(**row) for row in rows))
 
@@ -801,12 +801,11 @@ def _origin(
 def _files_read(splits_url: str) -> dict[str, set[int]]:
     with storage.open_input(splits_url) as raw:
         splits = pq.read_table(raw, columns=["reader", "file_no"])
-    return {
-        reader: set(
-            splits.filter(pc.equal(splits["reader"], reader))["file_no"].to_numpy().tolist()
-        )
-        for reader in pc.unique(splits["reader"]).to_pylist()
-    }
+    found = {}
+    for reader in pc.unique(splits["reader"]):
+        mine = splits.filter(pc.equal(splits["reader"], reader))
+        found[reader.as_py()] = set(mine["file_no"].to_numpy().tolist())
+    return found
 
 
 _Key = tuple[bytes, str]
@@ -970,8 +969,7 @@ class _RoundTrip:
             )
 
 
-def _compare_manifests(a: Manifest, b: Manifest, found: _Findings) -> None:
-    finding = found["manifest"]
+def _compare_settings(a: Manifest, b: Manifest, finding: _Finding) -> None:
     for what in ("tokenizer", "vocab_size", "seed", "version"):
         finding.checked += 1
         finding.differ("manifests", what, getattr(a, what), getattr(b, what), "the other has")
@@ -1055,11 +1053,15 @@ def _first_difference(readers: Sequence[Any], docs: Sequence[pa.Table]) -> str:
         return f"it has {rows[0]:,} sequences, all in the other; the other has {rows[1]:,}"
     for name in DOCS.names:
         if not docs[0][name].equals(docs[1][name]):
-            values = [table[name].to_pylist() for table in docs]
-            row = next((i for i, (x, y) in enumerate(zip(*values, strict=False)) if x != y), None)
+            columns = [table[name] for table in docs]
+            both = range(min(map(len, columns)))
+            row = next((i for i in both if columns[0][i] != columns[1][i]), None)
             if row is not None:
-                found = [_shown(column[row]) for column in values]
-                return f"{name} of document {row:,} in the sidecar is {found[0]}; the other has {found[1]}"
+                found = [_shown(column[row].as_py()) for column in columns]
+                return (
+                    f"{name} of document {row:,} in the sidecar is {found[0]}; "
+                    f"the other has {found[1]}"
+                )
     if docs[0].num_rows != docs[1].num_rows:
         return f"it has {docs[0].num_rows:,} documents; the other has {docs[1].num_rows:,}"
     return "the values are the same; the bytes differ, so another release of Arrow wrote them"

@@ -15,7 +15,7 @@ FOLDERS = ("pipeline", "tokenizers", "stages", "shards", "jobs")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipeline": (),
     "tokenizers": ("pipeline",),
-    "stages": ("pipeline", "tokenizers", "shards.format"),
+    "stages": ("pipeline", "tokenizers", "shards.format", "shards.manifest"),
     "shards": (),
     "jobs": ("pipeline", "tokenizers", "stages", "shards", "recipes"),
 }

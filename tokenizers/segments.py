@@ -122,12 +122,12 @@ class SegmentEncoder:
             left = ends[:n]
             while len(left):
                 slots, long_offsets, long_ids = self._learn(data, done, left)
-                # and one more, which the kernel may write to
-                ids = np.empty(_count(slots, cache.rows, long_offsets) + 1, np.int32)
+                # and two more, which the kernel may write to
+                ids = np.empty(_count(slots, cache.rows, long_offsets) + 2, np.int32)
                 counted = _gather(
                     slots, cache.rows, cache.ids, long_offsets, long_ids, counted, counts, ids
                 )
-                parts.append(ids[:-1])
+                parts.append(ids[:-2])
                 taken, left = left[: len(slots)], left[len(slots) :]
                 done = max(done, int(taken.max()))
                 cache.make_room()
@@ -464,7 +464,7 @@ def _fill(
 
 @_kernel
 def _count(slots: np.ndarray, rows: np.ndarray, long_offsets: np.ndarray) -> _Int:
-    n = 0
+    n: _Int = 0
     for slot in slots:
         if slot >= 0:
             n += np.int64(rows[np.uint32(slot), 2] & np.uint64(0xFFFF))

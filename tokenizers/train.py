@@ -88,7 +88,7 @@ def train(
     """A `.model` file's bytes with `vocabulary` pieces, learned from `sentences`.
 
     A sentence is a text of any length; pieces never cross its lines, as when the trainer reads
-    files. All are held in memory, about 15 times their size at the peak. The interpreter lock is
+    files. All are held in memory, about 12 times their size at the peak. The interpreter lock is
     free during training, so other threads go on; an exception of the iterator passes through.
     `accept_fewer` takes what a small sample gives instead of raising.
 

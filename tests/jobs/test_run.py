@@ -167,7 +167,7 @@ def test_the_vocabulary_decodes_a_shard(first):
 
     tokenizer = load(json.loads(plan)["tokenizer_url"])
     table = open_shard(str(ws / "shards/small/general/256/00000.arrow"))
-    ids = np.concatenate([row for row in table["input_ids"].to_numpy()[:3]])
+    ids = np.concatenate(list(table["input_ids"].to_numpy()[:3]))
     assert ids.max() < tokenizer.vocab_size == report.vocabulary
     assert " the " in tokenizer.decode(ids)
 
@@ -181,7 +181,10 @@ def test_an_impossible_plan_is_refused_with_numbers(first, spark):
             "phase": (whole.phase[0].model_copy(update={"tokens": 50_000_000}),),
         }
     )
-    with pytest.raises(PlanError, match=r"phase .general., .web.: asks for 30M tokens(.|\n)*lower phase.general.tokens"):
+    with pytest.raises(
+        PlanError,
+        match=r"phase .general., .web.: asks for 30M tokens(.|\n)*lower phase.general.tokens",
+    ):
         run(greedy, spark)
     assert not (ws / "shards/greedy").exists()
 
@@ -200,7 +203,7 @@ def test_bad_records_are_counted_and_a_limit_stops_the_run(spark, tmp_path):
     assert reasons["empty"] == 1
     assert any("6 of" in warning for warning in report.warnings)
     strict = made.model_copy(update={"limits": made.limits.model_copy(update={"rejected": 0.001})})
-    with pytest.raises(SourceError, match="limits.rejected allows 0.10%"):
+    with pytest.raises(SourceError, match=r"limits\.rejected allows 0\.10%"):
         run(strict, spark)
 
 

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import itertools
 import json
 import lzma
@@ -9,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -526,3 +528,25 @@ def test_native_compressed(suffix):
     rows = rows_of(Split(str(folder / f"contaminated_mixed.jsonl{suffix}")))
     plain = (folder / "contaminated_mixed.jsonl").read_text().splitlines()
     assert [row["text"] for row in rows] == [json.loads(line)["text"] for line in plain]
+
+
+def test_files_that_are_not_local():
+    store = fsspec.filesystem("memory")
+    data = lines_of(*({"text": f"text {i}"} for i in range(100)))
+    store.pipe_file("/raw/x.jsonl", data)
+    store.pipe_file("/raw/x.zst", zst(data[:1000]) + zst(data[1000:]))
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": [f"text {i}" for i in range(100)]}), sink)
+    store.pipe_file("/raw/x.parquet", sink.getvalue())
+    try:
+        for name in ("x.jsonl", "x.zst", "x.parquet"):
+            url = f"memory://raw/{name}"
+            layout = layout_of("c4")
+            whole = rows_of(Split(url), layout)
+            assert [row["text"] for row in whole] == [f"text {i}" for i in range(100)]
+            middle = whole[50]["place"]
+            parts = rows_of(Split(url, 0, middle), layout) + rows_of(Split(url, middle), layout)
+            assert parts == whole
+            assert list(read_places(url, layout, [middle])) == [(middle, "text 50")]
+    finally:
+        store.rm("/raw", recursive=True)
