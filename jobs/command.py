@@ -187,11 +187,11 @@ def init(
 
     refuse_to_overwrite(output)
     drafts, skipped = find_sources(paths)
+    write_recipe(drafts, output, name)
     for draft in drafts:
         show(source_parts(draft))
     for message in skipped:
         typer.echo(f"skipped: {message}", err=True)
-    write_recipe(drafts, output, name)
     typer.echo(
         f"wrote {output}: {len(drafts)} sources; edit it, then:\n"
         f"  coursepack check {output}\n"

@@ -14,12 +14,13 @@ from coursepack.pipeline import storage
 from coursepack.pipeline.errors import RecipeError, SourceError
 from coursepack.pipeline.recipe import Source
 from coursepack.stages.guess import Guess, guess
-from coursepack.stages.inventory import Found, source_files
+from coursepack.stages.inventory import source_files
 from coursepack.stages.language import identify, model_path
 from coursepack.stages.layouts import layout_of
 
 SPECIAL = ("code", "sql", "math")  # what later phases are about
 _SCARCE = 8  # a domain with less than an eighth of the special tokens is repeated as often
+_NEGLIGIBLE = 500  # a general domain with less than this part of all tokens is in no phase
 _LOOKED_FILES = 8  # of a source
 _LOOKED_RECORDS = 25  # of each of them
 _GUESSED_FILES = 8  # of a folder whose files have different names
@@ -220,7 +221,7 @@ def _draft(members: list[_File], files: Sequence[_File], found: Guess, names: se
 def _name(members: Sequence[_File], names: set[str]) -> str:
     """A name from the folder that holds all members, or from a single file."""
     folder = _above(members)
-    text = folder.rpartition("/")[2] or folder
+    text = _absolute(folder).rpartition("/")[2]
     if len(members) == 1 and members[0].named:
         text = members[0].url.rpartition("/")[2].partition(".")[0]
     base = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._").lower() or "source"
@@ -299,7 +300,10 @@ def recipe_text(drafts: Sequence[Draft], name: str) -> str:
     tokens: Counter[str] = Counter()
     for draft in drafts:
         tokens.update({domain: max(n, 1) for domain, n in draft.tokens.items()})
-    total_bytes = tokens.total() * _TOKEN_BYTES
+    total = tokens.total()
+    for domain in [d for d, n in tokens.items() if d not in SPECIAL and n * _NEGLIGIBLE < total]:
+        del tokens[domain]  # a mixture with it could hardly be supplied
+    total_bytes = total * _TOKEN_BYTES
     profiles = ["gopher", *(["code"] if "code" in tokens else [])]
     supply = ", ".join(f"{domain} {_amount(n)}" for domain, n in tokens.most_common())
     parts = [

@@ -1,7 +1,7 @@
 """Connected components of duplicate pairs, by union-find in one task.
 
-Every edge is read once; memory is 24 bytes an edge and a few bytes a document. The label of a component
-is its smallest document number: which label it is decides nothing.
+Edges stream by and are folded into the components known so far, so memory follows the documents that have
+duplicates. The label of a component is its smallest document number: which label it is decides nothing.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,10 @@ from coursepack.pipeline.errors import WorkspaceError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# 200 M edges are about 5 GB in the one task that joins them.
-MOST_EDGES = 200_000_000
+# 300 M documents are about 12 GB in the one task that joins them.
+MOST_DOCUMENTS = 300_000_000
+# Edges gathered before they are joined into what is known: memory follows documents, not edges.
+_WAITING_EDGES = 10_000_000
 
 
 @numba.njit(nogil=True, cache=True)
@@ -51,26 +53,38 @@ def components(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def component_table(edges: "DataFrame") -> "DataFrame":
     """(doc, component) for every document of the `edges` (a, b: bigint); the others are alone.
 
-    Raises WorkspaceError beyond `MOST_EDGES` edges.
+    Raises WorkspaceError where more than `MOST_DOCUMENTS` documents have duplicates.
     """
 
     def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        pieces = [(batch.column(0).to_numpy(), batch.column(1).to_numpy()) for batch in batches]
-        count = sum(len(a) for a, _ in pieces)
-        if count > MOST_EDGES:
-            raise WorkspaceError(
-                f"{count:,} pairs of duplicates; one task joins up to {MOST_EDGES:,}: "
-                "lower dedup.fuzzy.bands or raise dedup.fuzzy.rows"
-            )
-        if not pieces:
-            return
-        doc, component = components(
-            np.concatenate([a for a, _ in pieces]), np.concatenate([b for _, b in pieces])
-        )
-        for start in range(0, len(doc), 1 << 16):
+        a = b = np.zeros(0, np.int64)
+        pieces: list[tuple[np.ndarray, np.ndarray]] = []
+        waiting = 0
+        for batch in batches:
+            pieces.append((batch.column(0).to_numpy(), batch.column(1).to_numpy()))
+            waiting += batch.num_rows
+            if waiting > max(_WAITING_EDGES, len(a)):
+                a, b = _joined(a, b, pieces)
+                pieces, waiting = [], 0
+        a, b = _joined(a, b, pieces)
+        for start in range(0, len(a), 1 << 16):
             piece = slice(start, start + (1 << 16))
-            yield pa.record_batch(
-                [pa.array(doc[piece]), pa.array(component[piece])], ["doc", "component"]
-            )
+            yield pa.record_batch([pa.array(a[piece]), pa.array(b[piece])], ["doc", "component"])
 
     return edges.select("a", "b").repartition(1).mapInArrow(join, "doc bigint, component bigint")
+
+
+def _joined(
+    a: np.ndarray, b: np.ndarray, pieces: list[tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The components so far, as (document, component), with more edges joined in."""
+    found = components(
+        np.concatenate([a, *(piece for piece, _ in pieces)]),
+        np.concatenate([b, *(piece for _, piece in pieces)]),
+    )
+    if len(found[0]) > MOST_DOCUMENTS:
+        raise WorkspaceError(
+            f"more than {MOST_DOCUMENTS:,} documents have duplicates, which is what one task joins: "
+            "deduplicate in parts, or with fewer candidates (more dedup.fuzzy.rows, fewer bands)"
+        )
+    return found

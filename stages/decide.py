@@ -145,29 +145,20 @@ def duplicate_pairs(
 ) -> "DataFrame | None":
     """Edges (a, b) between documents of one content, or of one band; None where nothing is asked.
 
-    Documents of a bucket are linked in a chain, in order of number: as many edges as documents,
+    Documents of a bucket are linked in a chain, in order of number: fewer edges than documents,
     however hot the bucket, and the same components as all its pairs would give.
     """
-    from pyspark.sql import functions as F
-
-    pairs = []
-    if recipe.dedup.exact:
-        pairs.append(_chains(reading.contents(spark), ["content"]))
-    if recipe.dedup.fuzzy:
-        buckets = reading.bands(spark).select("doc", F.posexplode("bands").alias("band", "hash"))
-        pairs.append(_chains(buckets, ["band", "hash"]))
-    if not pairs:
-        return None
-    return (pairs[0] if len(pairs) == 1 else pairs[0].unionAll(pairs[1])).distinct()
-
-
-def _chains(frame: "DataFrame", bucket: list[str]) -> "DataFrame":
-    """Each document with the one before it in its bucket."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    before = F.lag("doc").over(Window.partitionBy(*bucket).orderBy("doc"))
-    return frame.select(before.alias("a"), F.col("doc").alias("b")).where("a is not null")
+    if not recipe.dedup.exact and not recipe.dedup.fuzzy:
+        return None
+    bucket = Window.partitionBy("kind", "high", "low").orderBy("doc")
+    return (
+        reading.buckets(spark)
+        .select(F.lag("doc").over(bucket).alias("a"), F.col("doc").alias("b"))
+        .where("a is not null")
+    )
 
 
 def failed_rules(rules: tuple[Rule, ...], table: pa.Table) -> np.ndarray:
@@ -289,27 +280,26 @@ class _Reading:
 
         return self._frame(spark, read, schema)
 
-    def contents(self, spark: "SparkSession") -> "DataFrame":
-        """doc and content of the documents that have text."""
-        schema = pa.schema([pa.field("doc", pa.int64()), pa.field("content", pa.binary())])
+    def buckets(self, spark: "SparkSession") -> "DataFrame":
+        """What documents may share: (kind, high, low, doc); kind -1 is the content, others a band."""
+        dedup = self.recipe.dedup
 
         def read(group: int) -> Iterator[pa.RecordBatch]:
-            table = self.measured.read("record", group, ["doc", "content", "reject"])
-            table = table.filter(pc.is_null(table["reject"]))
-            yield from self._wanted(table.select(["doc", "content"])).cast(schema).to_batches()
+            if dedup.exact:
+                table = self.measured.read("record", group, ["doc", "content", "reject"])
+                table = self._wanted(table.filter(pc.is_null(table["reject"])))
+                halves = fixed_rows(table["content"]).view(">i8").astype(np.int64)
+                yield _bucket_rows(-1, halves[:, 0], halves[:, 1], table["doc"].to_numpy())
+            if dedup.fuzzy:
+                table = self.measured.read("bands", group)
+                table = self._wanted(table.filter(pc.is_valid(table["bands"])))
+                doc = table["doc"].to_numpy()
+                hashes = table["bands"].combine_chunks().flatten().to_numpy()
+                for band in range(dedup.fuzzy.bands):
+                    high = hashes[band :: dedup.fuzzy.bands]
+                    yield _bucket_rows(band, high, np.zeros_like(high), doc)
 
-        return self._frame(spark, read, schema)
-
-    def bands(self, spark: "SparkSession") -> "DataFrame":
-        """doc and bands (array<bigint>) of the documents that have a signature."""
-        schema = pa.schema([pa.field("doc", pa.int64()), pa.field("bands", pa.list_(pa.int64()))])
-
-        def read(group: int) -> Iterator[pa.RecordBatch]:
-            table = self.measured.read("bands", group)
-            table = self._wanted(table.filter(pc.is_valid(table["bands"])))
-            yield from table.cast(schema).to_batches(1 << 14)
-
-        return self._frame(spark, read, schema)
+        return self._frame(spark, read, _BUCKETS)
 
     def _wanted(self, table: pa.Table) -> pa.Table:
         source = self.inventory.source_of(table["doc"].to_numpy(), PLACE_BITS)
@@ -338,6 +328,16 @@ def _domains(recipe: Recipe) -> Any:
         return pa.array(flat, pa.string()).take(pa.array(source * len(names) + index))
 
     return domains
+
+
+_BUCKETS = pa.schema(
+    [("kind", pa.int32()), ("high", pa.int64()), ("low", pa.int64()), ("doc", pa.int64())]
+)
+
+
+def _bucket_rows(kind: int, high: np.ndarray, low: np.ndarray, doc: np.ndarray) -> pa.RecordBatch:
+    kinds = np.full(len(doc), kind, np.int32)
+    return pa.record_batch([pa.array(c) for c in (kinds, high, low, doc)], schema=_BUCKETS)
 
 
 def source_domain(source: Source, subset: str | None) -> str:

@@ -58,9 +58,8 @@ def compression(head: bytes) -> str:
 class Stream(io.RawIOBase):
     """Decompressed bytes, read once from front to back."""
 
-    def __init__(self, raw: IO[bytes], pieces: Iterator[bytes], kind: str) -> None:
+    def __init__(self, raw: IO[bytes], pieces: Iterator[bytes]) -> None:
         super().__init__()
-        self.kind = kind
         self._raw = raw
         self._pieces = pieces
         self._piece = b""
@@ -73,10 +72,8 @@ class Stream(io.RawIOBase):
         """At most `size` bytes, none only at the end; all where `size` is negative."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_PIECE), b""))
-        while size and self._at == len(self._piece):
+        if self._at == len(self._piece):
             self._piece, self._at = next(self._pieces, b""), 0
-            if not self._piece:
-                return b""
         out = self._piece[self._at : self._at + size]
         self._at += len(out)
         return out
@@ -112,12 +109,12 @@ def open_stream(url: str, start: int = 0, frame: Frame | None = None) -> Stream:
         kind = compression(raw.read(MAGIC_BYTES))
         if kind == "none":
             raw.seek(start)
-            return Stream(raw, iter(lambda: raw.read(_BLOCK), b""), kind)
+            return Stream(raw, iter(lambda: raw.read(_BLOCK), b""))
         begin = frame if frame and frame.decompressed <= start else Frame(0, 0)
         if kind == "zst" and start and begin is not frame:
             begin = _frame_before(raw, start)
         raw.seek(begin.compressed)
-        stream = Stream(raw, _gathered(_DECODERS[kind](raw)), kind)
+        stream = Stream(raw, _gathered(_DECODERS[kind](raw)))
         stream.skip(start - begin.decompressed)
         return stream
     except BaseException:
