@@ -153,16 +153,15 @@ def demo(
 
     The corpus is made of what this Python installation holds: nothing is downloaded.
     """
-    from coursepack.jobs import demo as job
-    from coursepack.pipeline.recipe import load
+    from coursepack.jobs.demo import prepare
+    from coursepack.jobs.run import run as job
 
-    path = job.make_recipe(workspace)
     progress = _progress(quiet)
-    job.make_corpus(f"{workspace.rstrip('/')}/corpus", progress)
-    recipe = load(path)
-    with _session(recipe, master) as spark:
-        report = job.demo(workspace, spark, progress)
-    _print_report(report, recipe, path)
+    path = prepare(workspace, progress)
+    chosen = _recipe(Path(path), None, None)
+    with _session(chosen, master) as spark:
+        report = job(chosen, spark, progress)
+    _print_report(report, chosen, path)
 
 
 @app.command()
@@ -406,7 +405,8 @@ def verify(
         verdict = stage.compare(shards, find_shards(other))
     show(verdict_parts(verdict, {**stage.CHECKS, **stage.COMPARED}))
     if not verdict.ok:
-        typer.echo(f"{shards}: {len(verdict.problems)} problems", err=True)
+        number = len(verdict.problems)
+        typer.echo(f"{shards}: {number} problem{'s' * (number > 1)}", err=True)
         raise typer.Exit(1)
 
 

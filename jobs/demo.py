@@ -1,33 +1,22 @@
-"""A whole run on text that every machine already has: corpus, recipe, shards, report; no download."""
+"""What the demo runs on: a corpus of text that every machine already has, and the recipe for it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 
 import coursepack
 from coursepack.jobs.demo_corpus import write_corpus
-from coursepack.jobs.run import run
 from coursepack.pipeline import storage
 from coursepack.pipeline.progress import Progress
-from coursepack.stages.report import Report
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 WORKSPACE = "demo-run"  # as the recipe has it
 _COMPLETE = "_corpus.json"  # written last; sources skip names with an underscore
 
 
-def demo(
-    workspace: str = WORKSPACE,
-    spark: "SparkSession | None" = None,
-    progress: Progress | None = None,
-) -> Report:
-    """Write corpus and recipe into the folder `workspace` unless they are there, and run the recipe."""
-    progress = progress or Progress.silent()
+def prepare(workspace: str, progress: Progress) -> str:
+    """Write corpus and recipe into the folder `workspace` unless they are there; returns the recipe's path."""
     make_corpus(storage.join(workspace, "corpus"), progress)
-    return run(make_recipe(workspace), spark, progress)
+    return make_recipe(workspace)
 
 
 def make_corpus(folder: str, progress: Progress) -> None:

@@ -27,6 +27,7 @@ _GUESSED_FILES = 8  # of a folder whose files have different names
 _EXPANSION = 4  # text bytes per compressed byte, as the inventory plans with
 _TOKEN_BYTES = 4  # of text; about right for prose and code
 _RECORDS = ("jsonl", "parquet")  # containers of many documents with metadata
+_MAGIC = r"[*?\[]"  # of a glob
 _PACKED = (".zst", ".gz", ".bz2", ".xz")
 
 
@@ -68,7 +69,8 @@ class _File:
     url: str
     size: int
     root: str  # the folder that was given, or the folder of a file that was given
-    named: bool  # whether the file itself was given
+    given: str  # the path that led to it
+    named: bool  # whether that is the file itself
 
     @property
     def folder(self) -> str:
@@ -130,7 +132,7 @@ def find_sources(paths: Sequence[str]) -> tuple[list[Draft], list[str]]:
 def _files(path: str) -> Iterator[_File]:
     """The files at a path, which is a file, a folder or a glob."""
     found = source_files(Source(name="files", layout="jsonl", paths=(path,)))
-    magic = re.search(r"[*?\[]", path)
+    magic = re.search(_MAGIC, path)
     root = path[: magic.start()].rpartition("/")[0] if magic else path.rstrip("/")
     named = not magic and [file.url for file in found] == [_absolute(root)]
     if named:
@@ -138,7 +140,7 @@ def _files(path: str) -> Iterator[_File]:
     absolute = _absolute(root)
     for file in found:
         inside = file.url[len(absolute) :].lstrip("/")
-        yield _File(storage.join(root, inside) if root else inside, file.size, root, named)
+        yield _File(storage.join(root, inside) if root else inside, file.size, root, path, named)
 
 
 def _absolute(folder: str) -> str:
@@ -244,6 +246,11 @@ def _above(members: Sequence[_File]) -> str:
 def _patterns(members: Sequence[_File], files: Sequence[_File]) -> Iterator[str]:
     """Globs that match the members and no other file; as few as that allows."""
     own = {file.url for file in members}
+    given = members[0].given
+    if re.search(_MAGIC, given):  # a glob of ours could match more than the one given
+        alone = own == {file.url for file in files if file.given == given}
+        yield from [given] if alone else sorted(own)
+        return
     for ending in dict.fromkeys(file.ending for file in members):
         some = [file for file in members if file.ending == ending]
         yield from _globs(some, own, [file for file in files if file.ending == ending])

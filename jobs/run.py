@@ -54,7 +54,8 @@ class Run:
     def curate(self) -> tuple[Inventory, Decided]:
         """Inventory, measure, decide."""
         with self.timed("inventory"):
-            inventory = take_inventory(self.recipe, self.workspace)
+            parallel = self.spark.sparkContext.defaultParallelism
+            inventory = take_inventory(self.recipe, self.workspace, parallel)
         with self.timed("measure"):
             measured = measure(self.spark, self.recipe, inventory, self.progress)
         with self.timed("decide"):

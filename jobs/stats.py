@@ -71,13 +71,13 @@ def find_shards(where: str) -> str:
 
 def result_of(shards: str) -> Result:
     """The result whose shards are in the folder `shards`; raises WorkspaceError outside a workspace."""
-    *above, folder, name = shards.split("/")
+    *above, folder, name = ["", *shards.split("/")]
     if folder != "shards":
         raise WorkspaceError(
             f"{shards!r} is not shards/NAME of a workspace, so its sources are not known; "
             "two results can be compared wherever they are"
         )
-    return Result(Workspace("/".join(above) or "."), name)
+    return Result(Workspace("/".join(above[1:]) or "."), name)
 
 
 def find_workspace(where: str) -> tuple[Workspace, str | None]:

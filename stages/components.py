@@ -12,10 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from coursepack.pipeline.errors import WorkspaceError
+from coursepack.pipeline.workspace import Dataset, Record
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+COMPONENTS = pa.schema(
+    [pa.field("doc", pa.int64(), False), pa.field("component", pa.int64(), False)]
+)
+GROUP = "all"
 # 300 M documents are about 12 GB in the one task that joins them.
 MOST_DOCUMENTS = 300_000_000
 # Edges gathered before they are joined into what is known: memory follows documents, not edges.
@@ -50,28 +55,39 @@ def components(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return nodes, nodes[roots]
 
 
-def component_table(edges: "DataFrame") -> "DataFrame":
-    """(doc, component) for every document of the `edges` (a, b: bigint); the others are alone.
+def write_components(edges: "DataFrame", dataset: Dataset) -> Record:
+    """Write (doc, component) of every document of the `edges` (a, b: bigint); the others are alone.
 
-    Raises WorkspaceError where more than `MOST_DOCUMENTS` documents have duplicates.
+    One file, of the group `all`. Raises WorkspaceError where more than `MOST_DOCUMENTS` documents
+    have duplicates.
     """
 
-    def join(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        a = b = np.zeros(0, np.int64)
-        pieces: list[tuple[np.ndarray, np.ndarray]] = []
-        waiting = 0
-        for batch in batches:
-            pieces.append((batch.column(0).to_numpy(), batch.column(1).to_numpy()))
-            waiting += batch.num_rows
-            if waiting > max(_WAITING_EDGES, len(a)):
-                a, b = _joined(a, b, pieces)
-                pieces, waiting = [], 0
-        a, b = _joined(a, b, pieces)
-        for start in range(0, len(a), 1 << 16):
-            piece = slice(start, start + (1 << 16))
-            yield pa.record_batch([pa.array(a[piece]), pa.array(b[piece])], ["doc", "component"])
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        record = dataset.find(GROUP)
+        if record is None:
+            doc, component = _streamed(batches)
+            with dataset.attempt(GROUP, COMPONENTS) as out:
+                out.write(pa.table([pa.array(doc), pa.array(component)], schema=COMPONENTS))
+            record = out.record
+        assert record is not None
+        yield pa.record_batch([pa.array([record.to_json().decode()])], ["record"])
 
-    return edges.select("a", "b").repartition(1).mapInArrow(join, "doc bigint, component bigint")
+    rows = edges.select("a", "b").repartition(1).mapInArrow(write, "record string").collect()
+    return Record.from_json(rows[0]["record"])
+
+
+def _streamed(batches: Iterator[pa.RecordBatch]) -> tuple[np.ndarray, np.ndarray]:
+    """`components` of edges that stream by."""
+    a = b = np.zeros(0, np.int64)
+    pieces: list[tuple[np.ndarray, np.ndarray]] = []
+    waiting = 0
+    for batch in batches:
+        pieces.append((batch.column(0).to_numpy(), batch.column(1).to_numpy()))
+        waiting += batch.num_rows
+        if waiting > max(_WAITING_EDGES, len(a)):
+            a, b = _joined(a, b, pieces)
+            pieces, waiting = [], 0
+    return _joined(a, b, pieces)
 
 
 def _joined(

@@ -25,7 +25,7 @@ from coursepack.pipeline.recipe import Recipe, Source
 from coursepack.pipeline.tasks import merge, table_of, write_runs
 from coursepack.pipeline.workspace import Dataset, Record
 from coursepack.stages.catalogue import SIGNALS
-from coursepack.stages.components import component_table
+from coursepack.stages.components import GROUP, write_components
 from coursepack.stages.inventory import Inventory, group_name
 from coursepack.stages.layouts import domain_of, layout_of, part_key
 from coursepack.stages.measure import Measured
@@ -80,7 +80,8 @@ def decide(
             step.nothing_new(len(names))
         else:
             with step.spark(spark):
-                frame = decisions(spark, recipe, rules, reading)
+                components = find_components(spark, recipe, reading)
+                frame = decisions(spark, rules, reading, components)
                 partitions = recipe.execution.partitions or min(len(names), 200)
                 made = write_runs(frame, "group", _SliceWriter(dataset), partitions, ["doc"])
             found = merge(found, made)
@@ -101,20 +102,44 @@ def rules_of(recipe: Recipe) -> tuple[Rule, ...]:
     return expand(recipe.rules.profiles, recipe.rules.own, types)
 
 
+def find_components(
+    spark: "SparkSession", recipe: Recipe, reading: "_Reading"
+) -> tuple[Dataset, Record] | None:
+    """The clusters of duplicates, written once for all rules that are tried on them."""
+    dataset = reading.inventory.workspace.dataset("components", reading.duplicates_fingerprint())
+    found = dataset.records([GROUP]).get(GROUP)
+    if found is None:
+        edges = duplicate_pairs(spark, recipe, reading)
+        if edges is None:
+            return None
+        found = write_components(edges, dataset)
+        dataset.publish([found], {"step": "decide", "table": "components"})
+    return dataset, found
+
+
 def decisions(
-    spark: "SparkSession", recipe: Recipe, rules: tuple[Rule, ...], reading: "_Reading"
+    spark: "SparkSession",
+    rules: tuple[Rule, ...],
+    reading: "_Reading",
+    components: tuple[Dataset, Record] | None,
 ) -> "DataFrame":
     """One row a document: DECISIONS, and the `group` it belongs to."""
     from pyspark.sql import functions as F
 
     docs = reading.documents(spark, rules)
-    edges = duplicate_pairs(spark, recipe, reading)
-    if edges is None:
+    if components is None:
         return docs.select(
             "group", *DECISIONS.names[:6], F.isnull("reason").alias("keep"), "reason", "failed",
             F.lit(None).cast("bigint").alias("survivor"),
         )  # fmt: skip
-    members = docs.join(component_table(edges), "doc", how="left")
+    dataset, record = components
+    clusters = table_of(
+        spark,
+        [0],
+        lambda _: iter(dataset.read(record).to_batches(1 << 16)),
+        "doc bigint, component bigint",
+    )
+    members = docs.join(clusters, "doc", how="left")
     best = (
         members.where("component is not null and reason is null")
         .groupBy("component")
@@ -198,24 +223,36 @@ class _Reading:
 
     def fingerprint(self, rules: tuple[Rule, ...]) -> str:
         """Of all that decides: the rules, the sources' names and priorities, the files that count."""
-        files = sorted(self.inventory.sources.items())
         return fingerprint(
             {
                 "version": 1,
+                "duplicates": self.duplicates_fingerprint(),
                 "rules": [
                     [rule.name, rule.reason, rule.scope, verdict_sql(rule).text] for rule in rules
                 ],
-                "dedup": self.recipe.dedup.model_dump(mode="json", exclude={"alarm"}),
                 "sources": [
                     [s.name, s.priority, s.layout, s.domain, s.fields] for s in self.recipe.source
                 ],
-                "files": files,
-                "groups": self.inventory.groups,
-                "measured": {
-                    n: d.url.rsplit("/", 1)[-1] for n, d in self.measured.datasets.items()
-                },
+                "sources_of_files": sorted(self.inventory.sources.items()),
+                "measured": self._measured(["record", "gopher", "language"]),
             }
         )
+
+    def duplicates_fingerprint(self) -> str:
+        """Of all that says which documents are duplicates: no rule takes part."""
+        return fingerprint(
+            {
+                "version": 1,
+                "dedup": self.recipe.dedup.model_dump(mode="json", exclude={"alarm"}),
+                "files": sorted(self.inventory.sources),
+                "groups": self.inventory.groups,
+                "measured": self._measured(["record", "bands"]),
+            }
+        )
+
+    def _measured(self, column_groups: list[str]) -> dict[str, str]:
+        datasets = self.measured.datasets
+        return {n: datasets[n].url.rsplit("/", 1)[-1] for n in column_groups if n in datasets}
 
     def documents(self, spark: "SparkSession", rules: tuple[Rule, ...]) -> "DataFrame":
         """doc, content, bytes, source, domain, language, group, priority, metadata, failed, reason."""

@@ -28,6 +28,7 @@ from coursepack.stages.streams import compression, zst_frames
 # An unsplittable compressed file with more text than this is read by several tasks, each
 # decompressing all of it and keeping every k-th span (DESIGN, "The workspace").
 UNSPLITTABLE_BYTES = 4_000_000_000
+_SMALL_GROUP = 8_000_000
 _EXPANSION = 4  # text bytes per compressed byte, to plan with
 _COMPRESSED = (".zst", ".gz", ".bz2", ".xz", ".parquet")
 
@@ -144,9 +145,11 @@ def _expand(pattern: str) -> Iterator[Found]:
             yield Found(scheme + info["name"], int(info["size"]), str(stamp))
 
 
-def take_inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
+def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> Inventory:
     """List all sources, number new files, cut them into groups, and record both.
 
+    New groups hold `execution.group_bytes` of text, or less where that leaves some of the `parallel` tasks
+    that run at a time without work.
     Raises SourceError where a source has no files, or two sources claim one file.
     """
     files = _read(workspace, "files.parquet", _FILES)
@@ -158,11 +161,14 @@ def take_inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
     new_files: list[dict[str, object]] = []
     new_splits: list[dict[str, object]] = []
     next_group = max(splits["group"].to_pylist(), default=-1) + 1
+    listed = [source_files(source) for source in recipe.source]
+    total = sum(text_bytes(file) for files in listed for file in files)
+    group_bytes = min(recipe.execution.group_bytes, max(_SMALL_GROUP, total // (8 * parallel)))
     for index, source in enumerate(recipe.source):
         reader, layout = reader_of(source, recipe)
         layouts[reader] = layout
         fresh: list[tuple[int, Found]] = []
-        for file in source_files(source):
+        for file in listed[index]:
             key = (file.url, file.size, file.version)
             if key not in known:
                 known[key] = len(known)
@@ -184,7 +190,7 @@ def take_inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
             sources[file_no] = index
             if (reader, file_no) not in assigned:
                 fresh.append((file_no, file))
-        for members in cut(fresh, layout, recipe.execution.group_bytes):
+        for members in cut(fresh, layout, group_bytes):
             new_splits += [{"group": next_group, "reader": reader, **member} for member in members]
             next_group += 1
     if len(known) > MAX_FILES:
@@ -217,6 +223,11 @@ def _select(
     )
 
 
+def text_bytes(file: Found) -> int:
+    """An estimate of a file's text, to plan with."""
+    return file.size * (_EXPANSION if file.url.endswith(_COMPRESSED) else 1)
+
+
 def cut(
     files: Sequence[tuple[int, Found]], layout: Layout, group_bytes: int
 ) -> Iterator[list[dict[str, object]]]:
@@ -224,7 +235,7 @@ def cut(
     members: list[dict[str, object]] = []
     filled = 0
     for file_no, file in files:
-        text_bytes = file.size * (_EXPANSION if file.url.endswith(_COMPRESSED) else 1)
+        size = text_bytes(file)
         whole = {
             "file_no": file_no,
             "url": file.url,
@@ -233,15 +244,15 @@ def cut(
             "stride": 1,
             "index": 0,
         }
-        if text_bytes > group_bytes and len(pieces := list(_pieces(file, layout, group_bytes))) > 1:
+        if size > group_bytes and len(pieces := list(_pieces(file, layout, group_bytes))) > 1:
             for piece in pieces:
-                yield [whole | piece | {"text_bytes": text_bytes // len(pieces)}]
+                yield [whole | piece | {"text_bytes": size // len(pieces)}]
             continue
-        if members and filled + text_bytes > group_bytes:
+        if members and filled + size > group_bytes:
             yield members
             members, filled = [], 0
-        members.append(whole | {"text_bytes": text_bytes})
-        filled += text_bytes
+        members.append(whole | {"text_bytes": size})
+        filled += size
     if members:
         yield members
 

@@ -210,9 +210,7 @@ def record_columns(batch: pa.RecordBatch, content: pa.Array) -> dict[str, pa.Arr
     joined = pc.binary_join_element_wise(*texts, "\x00")
     starts, data = text_buffers(joined)
     view, bounds = data.data, starts.tolist()
-    digests = [
-        xxhash.xxh3_64_intdigest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds)
-    ]
+    digests = [xxhash.xxh3_64_intdigest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds)]
     return {
         "content": content,
         "metadata": pa.array(np.array(digests, np.int64)),
