@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 Task = Callable[[int], Iterable[tuple[str, Record]]]
 
 
+def task_count(numbers: Sequence[int], partitions: int) -> int:
+    """Spark tasks for so many groups: one each, or at most `partitions` where that is not 0."""
+    return min(len(numbers), partitions) if partitions else len(numbers)
+
+
 def run_tasks(
     spark: "SparkSession", task: Task, numbers: Sequence[int], partitions: int = 0
 ) -> list[tuple[str, Record]]:
@@ -30,7 +35,7 @@ def run_tasks(
     """
     if not numbers:
         return []
-    count = min(len(numbers), partitions) if partitions else len(numbers)
+    count = task_count(numbers, partitions)
     todo = np.asarray(numbers, np.int64)
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -61,7 +66,7 @@ def table_of(
     partitions: int = 0,
 ) -> "DataFrame":
     """A DataFrame whose rows `read(number)` yields inside tasks; nothing is read until an action."""
-    count = min(len(numbers), partitions) if partitions else len(numbers)
+    count = task_count(numbers, partitions)
     todo = np.asarray(numbers, np.int64)
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -19,7 +19,7 @@ from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.hashing import choice, content_hash, fingerprint
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
-from coursepack.pipeline.tasks import check_balance, merge, run_tasks
+from coursepack.pipeline.tasks import check_balance, merge, run_tasks, task_count
 from coursepack.pipeline.workspace import Dataset, Record, Workspace
 from coursepack.stages.decide import Decided
 from coursepack.stages.inventory import Inventory, group_name, group_splits
@@ -96,7 +96,8 @@ def encode(
         sha256,
     )
     size = sum(inventory.text_bytes[group] for group in todo)
-    with progress.step("encode", total_bytes=size, total_tasks=len(todo)) as step:
+    tasks = task_count(todo, recipe.execution.partitions)
+    with progress.step("encode", total_bytes=size, total_tasks=tasks) as step:
         with step.spark(spark):
             made = [
                 record for _, record in run_tasks(spark, task, todo, recipe.execution.partitions)

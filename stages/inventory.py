@@ -9,6 +9,7 @@ import glob
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from coursepack.pipeline.recipe import Recipe, Source
 from coursepack.pipeline.workspace import Workspace
 from coursepack.stages.layouts import Layout, layout_of
 from coursepack.stages.records import Split
-from coursepack.stages.streams import compression, zst_frames
+from coursepack.stages.streams import Frame, compression, zst_frames
 
 # An unsplittable compressed file with more text than this is read by several tasks, each
 # decompressing all of it and keeping every k-th span (DESIGN, "The workspace").
@@ -50,6 +51,7 @@ _SPLITS = pa.schema(
         ("end", pa.int64()),  # null: to the end of the file
         ("stride", pa.int32()),
         ("index", pa.int32()),
+        ("frame", pa.list_(pa.int64())),  # of zst: (compressed, decompressed) offset to begin at
         ("text_bytes", pa.int64()),  # estimated
     ]
 )
@@ -84,7 +86,17 @@ def group_splits(workspace: Workspace, group: int) -> list[tuple[int, Split]]:
     with storage.open_input(workspace.path("inventory", "splits.parquet")) as raw:
         rows = pq.read_table(raw, filters=[("group", "=", group)]).to_pylist()
     return [
-        (row["file_no"], Split(row["url"], row["start"], row["end"], row["stride"], row["index"]))
+        (
+            row["file_no"],
+            Split(
+                row["url"],
+                row["start"],
+                row["end"],
+                row["stride"],
+                row["index"],
+                Frame(*row["frame"]) if row["frame"] else None,
+            ),
+        )
         for row in rows
     ]
 
@@ -243,6 +255,7 @@ def cut(
             "end": None,
             "stride": 1,
             "index": 0,
+            "frame": None,
         }
         if size > group_bytes and len(pieces := list(_pieces(file, layout, group_bytes))) > 1:
             for piece in pieces:
@@ -270,11 +283,13 @@ def _pieces(file: Found, layout: Layout, group_bytes: int) -> Iterator[dict[str,
     if kind == "none":
         yield from _ranges(list(range(0, file.size, group_bytes)))
     elif kind == "zst" and (frames := zst_frames(file.url)):
-        starts = [0]
-        for _, decompressed in frames:
-            if decompressed - starts[-1] >= group_bytes:
-                starts.append(decompressed)
-        yield from _ranges(starts)
+        starts, begin = [0], [frames[0]]
+        for before, frame in pairwise(frames):
+            if frame.decompressed - starts[-1] >= group_bytes:
+                starts.append(frame.decompressed)
+                begin.append(before)  # a record may begin in it and end in the next
+        for piece, found in zip(_ranges(starts), begin, strict=True):
+            yield piece | {"frame": list(found)}
     elif file.size * _EXPANSION > UNSPLITTABLE_BYTES:
         stride = -(-file.size * _EXPANSION // UNSPLITTABLE_BYTES)
         for index in range(stride):

@@ -22,7 +22,7 @@ from coursepack.pipeline.hashing import CHOICE_BITS, choice, content_hash, finge
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.storage import sha256_of
-from coursepack.pipeline.tasks import check_balance, merge, run_tasks
+from coursepack.pipeline.tasks import check_balance, merge, run_tasks, task_count
 from coursepack.pipeline.workspace import Attempt, Dataset, Record, Workspace
 from coursepack.stages.catalogue import group_schema
 from coursepack.stages.gopher import gopher_signals
@@ -115,7 +115,8 @@ def measure(
         recipe,
     )
     size = sum(inventory.text_bytes[group] for group in todo)
-    with progress.step("measure", total_bytes=size, total_tasks=len(todo)) as step:
+    tasks = task_count(todo, recipe.execution.partitions)
+    with progress.step("measure", total_bytes=size, total_tasks=tasks) as step:
         with step.spark(spark):
             pairs = run_tasks(spark, task, todo, recipe.execution.partitions)
         records = {

@@ -106,11 +106,15 @@ def pack(
     """Write the shards of `composition` into the folder `result`; returns their records by path.
 
     Shards of another plan that lie there are removed first. Finished shards are not packed again.
-    `about` says, in `plan.json`, which datasets of the workspace the result was made from.
+    `about` says, in `plan.json`, which datasets of the workspace the result was made from;
+    `recipe.json` is the recipe itself.
     """
     dataset = Dataset(result)
     plan = plan_fingerprint(recipe, encoded, composition, tokenizer)
     _clear_other_plan(result, {"plan": plan, **about})
+    storage.write_bytes(
+        storage.join(result, "recipe.json"), recipe.model_dump_json(indent=1).encode()
+    )
     shards = shards_of(composition)
     found = dataset.committed(shard.group for shard in shards.values())
     todo = [path for path, shard in shards.items() if shard.group not in found]

@@ -26,7 +26,7 @@ GRAMMAR = (
     "abs, coalesce, contains, ends_with, greatest, least, length, lower, starts_with"
 )
 
-_WEB = ("web", "books", "encyclopedia", "science", "dialogue")
+_WEB = ("general", "web", "books", "encyclopedia", "science", "dialogue")
 _CODE = ("code",)
 
 # Thresholds of Gopher (Rae et al. 2021, appendix A1) as datatrove's gopher_quality_filter.py reads
