@@ -30,8 +30,8 @@ format: .venv/.ready  ## mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.ready  ## measure speed on this machine
-	$(BIN)/python -m benchmarks
+bench: .venv/.ready  ## speed of each step of a whole run on this machine
+	$(BIN)/python benchmarks/whole.py
 
 zip: .venv/.ready  ## build/coursepack.zip for spark-submit --py-files
 	rm -rf build/wheel build/ship build/coursepack.zip
