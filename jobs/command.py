@@ -395,15 +395,17 @@ def verify(
     """
     from coursepack.jobs.stats import find_shards, result_of
     from coursepack.jobs.tables import show, verdict_parts
-    from coursepack.stages import verify as stage
+    from coursepack.stages.compare import COMPARED, compare
+    from coursepack.stages.verify import CHECKS
+    from coursepack.stages.verify import verify as check
 
     shards = find_shards(result)
     if other is None:
         found = result_of(shards)
-        verdict = stage.verify(found.workspace.url, found.name, sample)
+        verdict = check(found.workspace.url, found.name, sample)
     else:
-        verdict = stage.compare(shards, find_shards(other))
-    show(verdict_parts(verdict, {**stage.CHECKS, **stage.COMPARED}))
+        verdict = compare(shards, find_shards(other))
+    show(verdict_parts(verdict, {**CHECKS, **COMPARED}))
     if not verdict.ok:
         number = len(verdict.problems)
         typer.echo(f"{shards}: {number} problem{'s' * (number > 1)}", err=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from coursepack.pipeline.recipe import Recipe
     from coursepack.stages.catalogue import Signal
     from coursepack.stages.report import Report
-    from coursepack.stages.verify import Verdict
+    from coursepack.stages.verdict import Verdict
 
 _PIPE_WIDTH = 100  # where there is no terminal to ask
 _REASONS = 12  # lines of reasons for dropping

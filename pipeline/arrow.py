@@ -16,8 +16,6 @@ def text_buffers(text: Text) -> tuple[np.ndarray, np.ndarray]:
     offset need not be 0.
     """
     array = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
-    if isinstance(array, pa.ChunkedArray):  # combine_chunks of zero chunks
-        array = pa.array([], array.type)
     if array.null_count:
         array = pc.fill_null(
             array, pa.scalar(b"" if pa.types.is_binary(array.type) else "", array.type)

@@ -5,13 +5,28 @@ the row number in Parquet and the byte offset of the record in the decompressed 
 `content` says what it is: XXH3-128 of its text.
 """
 
+import numpy as np
 import pyarrow as pa
+
+from coursepack.pipeline.errors import SourceError
 
 PLACE_BITS = 38
 MAX_FILES = 1 << 25
 MAX_PLACE = (1 << PLACE_BITS) - 1
 
 CONTENT = pa.binary(16)
+
+
+def doc_numbers(file_no: int, places: np.ndarray) -> np.ndarray:
+    """The `doc` of each place (int64) of a file; raises SourceError beyond the last place of a file."""
+    if len(places) and places[-1] > MAX_PLACE:
+        raise SourceError(
+            f"file number {file_no} has a record at byte or row {places[-1]:,}; places go up to {MAX_PLACE:,}: "
+            "split the file"
+        )
+    docs: np.ndarray = (file_no << PLACE_BITS) + places.astype(np.int64)
+    return docs
+
 
 # What a reader yields: one row a record, in the order of the file, good or bad.
 RECORDS = pa.schema(

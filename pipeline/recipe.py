@@ -8,9 +8,9 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -27,26 +27,47 @@ from coursepack.pipeline.hashing import fingerprint
 
 _SCALES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
 _HINTS = {
-    "int_parsing": 'is not a whole number, nor text such as "900B", "1.5M" or "256MB"',
+    "int_parsing": "is not a whole number",
     "int_type": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "float_parsing": "is not a number",
+    "float_type": "is not a number",
+    "bool_parsing": "is neither true nor false",
+    "bool_type": "is neither true nor false",
+    "string_type": "is not text",
+    "tuple_type": "is not a list",
+    "dict_type": "is not a table",
+    "model_type": "is not a table",
+    "string_pattern_mismatch": "may hold letters, digits, '_', '.' and '-', and begins with a letter or digit",
 }
-_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([KMBGT]?)B?\s*", re.IGNORECASE)
+_QUANTITY = re.compile(
+    r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([KMBGT]?)B?\s*", re.IGNORECASE | re.ASCII
+)
+_MOST = (1 << 63) - 1  # what an int64 holds
 
 
 def quantity(value: Any) -> Any:
-    """`"900B"`, `"1.5M"` or `"256MB"` as an integer (decimal units); other values pass unchanged."""
-    if isinstance(value, str) and (found := _QUANTITY.fullmatch(value)):
+    """`"900B"`, `"1.5M"` or `"256MB"` as an integer (decimal units); what is no text passes unchanged.
+
+    Raises ValueError for other text, and for parts of a whole such as `"1.5"`.
+    """
+    if not isinstance(value, str):
+        return value
+    if found := _QUANTITY.fullmatch(value):
         number, scale = found[1].replace("_", ""), _SCALES[found[2].upper()]
         whole, _, part = number.partition(".")
-        return int(whole + part) * scale // 10 ** len(part)
-    return value
+        units, rest = divmod(int(whole + part) * scale, 10 ** len(part))
+        if not rest:
+            return units
+    raise ValueError('is not a whole number, nor text such as "900B", "1.5M" or "256MB"')
 
 
 Quantity = Annotated[
     int,
     BeforeValidator(quantity, json_schema_input_type=int | str),
-    Field(gt=0, description='a whole number, or text such as "900B", "1.5M", "256MB"'),
+    Field(gt=0, le=_MOST, description='a whole number, or text such as "900B", "1.5M", "256MB"'),
 ]
+Int64 = Annotated[int, Field(ge=-_MOST, le=_MOST)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
@@ -82,8 +103,8 @@ class Source(_Strict):
     name: Name
     layout: str
     paths: Annotated[tuple[str, ...], Field(min_length=1)]
-    domain: str | dict[str, str] | None = None  # None: the layout's own mapping of subsets
-    priority: int = 0  # of duplicates, the one from the source of highest priority stays
+    domain: Name | dict[str, Name] | None = None  # None: the layout's own mapping of subsets
+    priority: Int64 = 0  # of duplicates, the one from the source of highest priority stays
     fields: dict[str, str] = {}  # our field -> path in the record, over the layout's
 
 
@@ -132,7 +153,7 @@ class Fuzzy(_Strict):
     ngram: Annotated[int, Field(ge=1, le=50)] = 5
     bands: Annotated[int, Field(ge=1, le=100)] = 14
     rows: Annotated[int, Field(ge=1, le=100)] = 8
-    seed: int = 1
+    seed: Int64 = 1
 
 
 class Dedup(_Strict):
@@ -152,6 +173,13 @@ class Language(_Strict):
     sha256: str | None = None
 
 
+def _positive(weights: dict[str, float]) -> dict[str, float]:
+    for name, weight in weights.items():
+        if not weight > 0 or not math.isfinite(weight):
+            raise ValueError(f"the weight of {name!r} is {weight}; weights are finite and above 0")
+    return weights
+
+
 class Train(_Strict):
     """Train a SentencePiece BPE vocabulary on a sample of the kept documents."""
 
@@ -159,6 +187,11 @@ class Train(_Strict):
     vocabulary: Annotated[int, Field(ge=512, le=1_000_000)] = 256_000
     sample: Quantity = 100_000_000  # bytes of text
     weights: dict[str, float] = {}  # domain -> share of the sample; default: as the corpus
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_are_positive(cls, weights: dict[str, float]) -> dict[str, float]:
+        return _positive(weights)
 
 
 class TokenizerSettings(_Strict):
@@ -191,17 +224,15 @@ class Phase(_Strict):
     tokens: Quantity
     length: int | dict[str, int]  # by domain, with 'default' for the others
     mixture: Annotated[dict[str, float], Field(min_length=1)]
-    max_epochs: Annotated[float, Field(gt=0)] = 1.0  # passes over any document by this phase's end
+    # passes over any document by this phase's end
+    max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     packing: Literal["best_fit", "concat"] = "best_fit"
     targets: Literal["shifted", "next"] = "shifted"
 
     @field_validator("mixture")
     @classmethod
     def _weights_add_up(cls, mixture: dict[str, float]) -> dict[str, float]:
-        for name, weight in mixture.items():
-            if not weight > 0 or not math.isfinite(weight):
-                raise ValueError(f"the weight of {name!r} is {weight}; weights are above 0")
-        total = math.fsum(mixture.values())
+        total = math.fsum(_positive(mixture).values())
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the weights add up to {total:.6g}, not 1")
         return mixture
@@ -247,7 +278,7 @@ class Recipe(_Strict):
     """All of a run."""
 
     name: Name
-    seed: int = 0
+    seed: Int64 = 0
     workspace: str
     source: Annotated[tuple[Source, ...], Field(min_length=1)]
     limits: Limits = Limits()
@@ -313,17 +344,7 @@ def parse(table: Mapping[str, Any], origin: str = "the recipe") -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        places = [detail["loc"] for detail in details]
-        # a list or a union that is wrong only because of something inside it says nothing new
-        lines = [
-            _explain(detail)
-            for detail in details
-            if not any(
-                p != detail["loc"] and p[: len(detail["loc"])] == detail["loc"] for p in places
-            )
-            and not (detail["type"] == "literal_error" and detail["loc"][-1] == "literal[False]")
-        ]
+        lines = _lines(error.errors(include_url=False))
         raise RecipeError("\n".join([f"{origin} has {_count(lines)}", *lines])) from None
 
 
@@ -331,52 +352,67 @@ def _count(lines: list[str]) -> str:
     return "one thing wrong:" if len(lines) == 1 else f"{len(lines)} things wrong:"
 
 
-def _explain(detail: Any) -> str:
-    """One pydantic error as a line: where, what was found, what is allowed."""
+def _lines(details: Iterable[Any]) -> list[str]:
+    """A line for each place; one that is wrong only because of something inside it says nothing new."""
+    places: dict[str, list[Any]] = {}
+    for detail in details:
+        places.setdefault(_where(detail["loc"]), []).append(detail)
+    return [
+        _explain(where, found)
+        for where, found in places.items()
+        if not any(other.startswith((f"{where}.", f"{where}[")) for other in places)
+    ]
+
+
+def _where(loc: Iterable[int | str]) -> str:
+    """The place of an error as one would write it, without pydantic's names of a union's branches."""
     where = ""
-    for part in detail["loc"]:
+    for part in loc:
         if isinstance(part, int):
             where += f"[{part}]"
-        elif not re.match(
-            r"^(function-|int$|str$|dict\[|literal\[|constrained|tuple\[|Fuzzy$)", part
-        ):
+        elif not re.match(r"^(int$|str$|constrained-str$|dict\[|literal\[|tuple\[|Fuzzy$)", part):
             where += f".{part}" if where else part
-    if detail["type"] == "extra_forbidden":
-        known = _fields_at(detail["loc"][:-1])
-        wrong = str(detail["loc"][-1])
-        near = difflib.get_close_matches(wrong, known, 1)
+    return where
+
+
+def _explain(where: str, details: list[Any]) -> str:
+    """The pydantic errors at one place as a line: where, what is allowed, what was found."""
+    first = details[0]
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
         return f"  {where}: there is no such field; {hint}"
-    if detail["type"] == "missing":
+    if first["type"] == "missing":
         return f"  {where}: is missing"
-    if detail["type"] == "too_short":
+    if first["type"] == "too_short":
         return f"  {where}: is empty; at least one is needed"
-    found = detail["input"]
+    found = first["input"]
     shown = "" if isinstance(found, dict | BaseModel) else f" (found {found!r})"
-    text = _HINTS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    text = " and ".join(dict.fromkeys(map(_text, details)))
     return f"  {where or 'recipe'}: {text}{shown}"
 
 
-def _fields_at(loc: tuple[Any, ...]) -> list[str]:
+def _text(detail: Any) -> str:
+    if detail["loc"] and detail["loc"][-1] == "literal[False]":
+        return "is not false"
+    said: str = detail["msg"]
+    return _HINTS.get(detail["type"], re.sub("^Value error, |^(Input|String) (?=should)", "", said))
+
+
+def _fields_at(loc: Iterable[int | str]) -> list[str]:
     """Names of the fields of the model that stands at an error's location."""
     model: type[BaseModel] = Recipe
-    by_key: dict[str, type[BaseModel]] = {
-        "source": Source,
-        "limits": Limits,
-        "rules": Rules,
-        "dedup": Dedup,
-        "fuzzy": Fuzzy,
-        "language": Language,
-        "tokenizer": TokenizerSettings,
-        "train": Train,
-        "holdout": Holdout,
-        "phase": Phase,
-        "shards": ShardSettings,
-        "execution": Execution,
-    }
     for part in loc:
-        if isinstance(part, str) and part in by_key:
-            model = by_key[part]
-        elif isinstance(part, str) and model is Rules:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _model_in(model.model_fields[part].annotation) or model
+        elif model is Rules:
             model = RuleSettings
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model within a field's type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -7,10 +7,11 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import fsspec
+from fsspec.spec import AbstractBufferedFile
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -21,7 +22,13 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 def join(base: str, *parts: str) -> str:
     """`base/part/part`, for local paths and URLs alike."""
-    return "/".join([base.rstrip("/"), *parts])
+    return "/".join([_stem(base), *parts])
+
+
+def _stem(folder: str) -> str:
+    """`folder` without slashes at its end, so that `/name` may follow; of `memory://`, `memory:/`."""
+    scheme, mark, path = folder.rpartition("://")
+    return f"{scheme}{mark}{path.rstrip('/')}" if path else f"{scheme}:/"
 
 
 def is_local(url: str) -> bool:
@@ -78,7 +85,7 @@ def listing(folder: str) -> list[str]:
     fs.invalidate_cache()
     if not fs.exists(path):
         return []
-    root = folder.rstrip("/")
+    root = _stem(folder)
     return sorted(root + "/" + found[len(path.rstrip("/")) + 1 :] for found in fs.find(path))
 
 
@@ -131,22 +138,42 @@ class Output:
 @contextmanager
 def open_output(url: str) -> Iterator[Output]:
     """Write a new file, which appears in one step at the end; after an error there is none."""
-    fs, path = filesystem(url)
-    part = path
-    if is_local(url):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        part = f"{path}.{uuid.uuid4().hex}.part"
-    with fs.open(part, "wb") as raw:
+    with _local_file(url) if is_local(url) else _remote_file(url) as raw:
         out = Output(raw)
-        try:
-            yield out
-        except BaseException:
-            if hasattr(raw, "discard"):
-                raw.discard()  # a multipart upload is given up, not completed
-            raise
+        yield out
         out.close()
-    if part != path:
+
+
+@contextmanager
+def _local_file(url: str) -> Iterator[IO[bytes]]:
+    _, path = filesystem(url)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    part = f"{path}.{uuid.uuid4().hex}.part"
+    try:
+        with open(part, "wb") as raw:
+            yield raw
         os.replace(part, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.remove(part)
+        raise
+
+
+@contextmanager
+def _remote_file(url: str) -> Iterator[IO[bytes]]:
+    fs, path = filesystem(url)
+    raw = fs.open(path, "wb")
+    try:
+        yield raw
+    except BaseException:
+        if isinstance(raw, AbstractBufferedFile):
+            raw.closed = True  # or else its end of life would upload what it holds
+            raw.discard()  # a multipart upload is given up, not completed
+        else:
+            raw.close()
+            fs.rm(path)
+        raise
+    raw.close()
 
 
 def sha256_of(url: str) -> str:

@@ -12,7 +12,7 @@ import io
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -34,6 +34,10 @@ class Record:
     sha256: str
     counts: dict[str, int] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
+
+    def bare(self) -> "Record":
+        """What finds the file again: small enough to travel in a closure, times the number of groups."""
+        return replace(self, counts={}, about={})
 
     def to_json(self) -> bytes:
         return orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
@@ -62,8 +66,10 @@ class Dataset:
         path = name + suffix
         with storage.open_output(storage.join(self.url, path)) as out:
             attempt = Attempt(schema, out, row_group_rows)
-            yield attempt
-            attempt.close()
+            try:
+                yield attempt
+            finally:
+                attempt.close()  # after an error too: its end of life would write to a closed file
         attempt.record = self.commit(group, name, path, attempt.rows, out, attempt.counts)
 
     def commit(
@@ -148,11 +154,16 @@ class Dataset:
         """A committed file as a table; raises WorkspaceError when it is damaged or gone."""
         try:
             with storage.open_input(self.file(record)) as raw:
-                return pq.read_table(raw, columns=list(columns) if columns is not None else None)
-        except (FileNotFoundError, pa.ArrowInvalid, OSError) as error:
+                return pq.read_table(
+                    raw,
+                    columns=list(columns) if columns is not None else None,
+                    page_checksum_verification=True,
+                )
+        except (pa.ArrowException, OSError) as error:
             raise WorkspaceError(
-                f"{self.file(record)!r} cannot be read ({error}); delete its commit record in "
-                f"{storage.join(self.url, 'commits', record.group)!r} and run again"
+                f"{self.file(record)!r} cannot be read ({error}); delete "
+                f"{storage.join(self.url, 'files.parquet')!r} and "
+                f"{storage.join(self.url, 'commits', record.group)!r}, and run again"
             ) from error
 
 
@@ -162,7 +173,11 @@ class Attempt:
     def __init__(self, schema: pa.Schema, out: storage.Output, row_group_rows: int) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(
-            pa.PythonFile(out, mode="w"), schema, compression="zstd", compression_level=1
+            pa.PythonFile(out, mode="w"),
+            schema,
+            compression="zstd",
+            compression_level=1,
+            write_page_checksum=True,
         )
         self._row_group_rows = row_group_rows
         self.rows = 0

@@ -65,7 +65,7 @@ def write_components(edges: "DataFrame", dataset: Dataset) -> Record:
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         record = dataset.find(GROUP)
         if record is None:
-            doc, component = _streamed(batches)
+            doc, component = streamed(batches)
             with dataset.attempt(GROUP, COMPONENTS) as out:
                 out.write(pa.table([pa.array(doc), pa.array(component)], schema=COMPONENTS))
             record = out.record
@@ -76,8 +76,8 @@ def write_components(edges: "DataFrame", dataset: Dataset) -> Record:
     return Record.from_json(rows[0]["record"])
 
 
-def _streamed(batches: Iterator[pa.RecordBatch]) -> tuple[np.ndarray, np.ndarray]:
-    """`components` of edges that stream by."""
+def streamed(batches: Iterator[pa.RecordBatch]) -> tuple[np.ndarray, np.ndarray]:
+    """`components` of edges (a, b) that stream by; raises WorkspaceError above `MOST_DOCUMENTS`."""
     a = b = np.zeros(0, np.int64)
     pieces: list[tuple[np.ndarray, np.ndarray]] = []
     waiting = 0

@@ -8,8 +8,9 @@ tokens by leading hash bits; borders of arcs are exact to the document.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,7 +167,10 @@ def demands(recipe: Recipe, atoms: Sequence[Atom]) -> list[Demand[int]]:
     """What each phase asks of each selector, in whole tokens that add up to the phase's budget."""
     wanted = []
     for phase in recipe.phase:
-        exact = {name: phase.tokens * weight for name, weight in phase.mixture.items()}
+        # as they are written, and to their sum: 0.3333333 three times leaves no token out
+        weights = {name: Fraction(str(weight)) for name, weight in phase.mixture.items()}
+        whole = sum(weights.values())
+        exact = {name: phase.tokens * weight / whole for name, weight in weights.items()}
         tokens = {name: math.floor(amount) for name, amount in exact.items()}
         rest = phase.tokens - sum(tokens.values())
         for name in sorted(exact, key=lambda n: (tokens[n] - exact[n], n))[:rest]:
@@ -185,21 +189,31 @@ def compose(
     atoms, classes = make_atoms(recipe, list(sizes))
     with progress.step("compose", total_tasks=len(encoded.records)) as step:
         with step.spark(spark):
-            rings = _Rings(spark, encoded, classes, len(atoms), recipe.execution.partitions)
-            thresholds, held = _holdout(recipe, atoms, rings)
-            wanted = demands(recipe, atoms)
-            supply = {
-                number: rings.tokens([number]) - int(held[number]) for number in range(len(atoms))
-            }
-            taken: dict[tuple[str, int], int] = {}
-            for demand, parts in zip(wanted, allocate(supply, wanted), strict=True):
-                for atom, tokens in parts.items():
-                    taken[demand.phase, atom] = taken.get((demand.phase, atom), 0) + tokens
-            streams, stretches = _streams(recipe, atoms, taken)
-            arcs = _arcs(stretches, held, rings)
-        if recipe.holdout:
-            streams, arcs = _add_validation(recipe, atoms, streams, arcs, thresholds, held)
+            files = _TokenFiles(spark, encoded, classes, recipe.execution.partitions)
+            composition = plan(recipe, atoms, classes, files.rings(len(atoms)))
         step.done(rows=sum(documents for documents, _ in sizes.values()))
+    return composition
+
+
+def plan(
+    recipe: Recipe,
+    atoms: tuple[Atom, ...],
+    classes: dict[tuple[str, str, str], int],
+    rings: "Rings",
+) -> Composition:
+    """The curriculum on these rings; raises PlanError where they cannot supply it."""
+    thresholds, held = _holdout(recipe, atoms, rings)
+    wanted = demands(recipe, atoms)
+    supply = {number: rings.tokens([number]) - int(held[number]) for number in range(len(atoms))}
+    taken: dict[tuple[str, int], int] = {}
+    for demand, parts in zip(wanted, allocate(supply, wanted), strict=True):
+        for atom, tokens in parts.items():
+            taken[demand.phase, atom] = taken.get((demand.phase, atom), 0) + tokens
+    streams, stretches = _streams(recipe, atoms, taken)
+    first = [thresholds.get(atom.domain, 0) for atom in atoms]
+    arcs = _arcs(stretches, held, first, rings)
+    if recipe.holdout:
+        streams, arcs = _add_validation(recipe, atoms, streams, arcs, thresholds, held)
     planned = tuple((d.phase, d.selector, d.tokens) for d in wanted)
     return Composition(
         atoms, classes, rings.before, rings.inside, held, tuple(streams), tuple(arcs), planned
@@ -212,7 +226,7 @@ def bucket_bits(documents: int) -> int:
 
 
 def _holdout(
-    recipe: Recipe, atoms: Sequence[Atom], rings: "_Rings"
+    recipe: Recipe, atoms: Sequence[Atom], rings: "Rings"
 ) -> tuple[dict[str, int], np.ndarray]:
     """For each domain in use, the hash value below which its documents are held out; tokens by atom."""
     members: dict[str, list[int]] = {}
@@ -234,6 +248,12 @@ def _holdout(
         rings.tokens_below(number, thresholds.get(atom.domain, 0)) if atom.selectors else 0
         for number, atom in enumerate(atoms)
     ]
+    for domain, numbers in members.items():
+        if sum(held[number] for number in numbers) == rings.tokens(numbers):
+            raise PlanError(
+                f"the hold-out of {domain!r} would take all of it, as whole documents are held out; "
+                f"lower holdout.tokens ({asked:,})"
+            )
     return thresholds, np.array(held, np.int64)
 
 
@@ -262,8 +282,14 @@ def _streams(
     return streams, stretches
 
 
-def _arcs(stretches: Sequence[Stretch], held: np.ndarray, rings: "_Rings") -> list[Arc]:
-    """Stretches of the unrolled rings as intervals of hash values, one for each pass."""
+def _arcs(
+    stretches: Sequence[Stretch], held: np.ndarray, first: Sequence[int], rings: "Rings"
+) -> list[Arc]:
+    """Stretches of the unrolled rings as intervals of hash values, one for each pass.
+
+    A document is in the arc that holds its first token. A pass goes from `first`, where the hold-out
+    of the atom ends, to the end of the ring, so documents without tokens are in it too.
+    """
     passes = [
         (stretch, epoch, low, high, rings.tokens([stretch.atom]) - int(held[stretch.atom]))
         for stretch in stretches
@@ -278,6 +304,7 @@ def _arcs(stretches: Sequence[Stretch], held: np.ndarray, rings: "_Rings") -> li
         begin, end = (
             rings.border([stretch.atom], int(held[stretch.atom]) + at) for at in (low, high)
         )
+        begin = first[stretch.atom] if low == 0 else begin
         end = _END if high == supply else end
         arcs.append(
             Arc(stretch.stream, stretch.atom, epoch, begin, end, stretch.start, stretch.tokens)
@@ -285,7 +312,7 @@ def _arcs(stretches: Sequence[Stretch], held: np.ndarray, rings: "_Rings") -> li
     return arcs
 
 
-def _passes(stretch: Stretch, rings: "_Rings", held: np.ndarray) -> Iterator[tuple[int, int, int]]:
+def _passes(stretch: Stretch, rings: "Rings", held: np.ndarray) -> Iterator[tuple[int, int, int]]:
     """(epoch, low, high): the passes over the ring that a stretch makes, in tokens from its beginning."""
     supply = rings.tokens([stretch.atom]) - int(held[stretch.atom])
     start, end = stretch.start, stretch.start + stretch.tokens
@@ -315,41 +342,43 @@ def _add_validation(
     return [*streams, stream], [*arcs, *more]
 
 
-class _Rings:
-    """What compose must know of the rings: sums by bucket, and the documents of single buckets."""
+class _TokenFiles:
+    """Reads the narrow columns of the tokens files, inside Spark's tasks."""
 
     def __init__(
         self,
         spark: "SparkSession",
         encoded: Encoded,
         classes: Mapping[tuple[str, str, str], int],
-        atoms: int,
         partitions: int,
     ) -> None:
         self._spark, self._encoded, self._classes = spark, encoded, dict(classes)
         self._records: list[Record] = list(encoded.records.values())
         self._partitions = partitions
+
+    def rings(self, atoms: int) -> "Rings":
         bits = bucket_bits(sum(record.rows for record in self._records))
-        self._shift = CHOICE_BITS - bits
-        self._rows: dict[int, np.ndarray] = {}
-        self.inside = self._histogram(max(atoms, 1), bits)
-        self.before = np.cumsum(self.inside, axis=1) - self.inside
+        return Rings(self._histogram(max(atoms, 1), bits), self._documents)
 
     def _histogram(self, atoms: int, bits: int) -> np.ndarray:
         """Tokens by (atom, bucket), int64."""
-        shift = self._shift
 
         def sums(atom: np.ndarray, ring: np.ndarray, tokens: np.ndarray) -> list[np.ndarray]:
-            cell, index = np.unique((atom << bits) + (ring >> shift), return_inverse=True)
-            total = np.zeros(len(cell), np.int64)
-            np.add.at(total, index, tokens)
-            return [cell, total]
+            return list(bucket_sums(atom, ring, tokens, bits))
 
         frame = self._frame(sums, "cell bigint, tokens bigint")
         flat = np.zeros(atoms << bits, np.int64)
         for cell, tokens in frame.groupBy("cell").sum("tokens").collect():
             flat[cell] = tokens
         return flat.reshape(-1, 1 << bits)
+
+    def _documents(self, buckets: np.ndarray, shift: int) -> np.ndarray:
+        def pick(atom: np.ndarray, ring: np.ndarray, tokens: np.ndarray) -> list[np.ndarray]:
+            hit = np.isin(ring >> shift, buckets)
+            return [atom[hit], ring[hit], tokens[hit]]
+
+        rows = self._frame(pick, "atom bigint, ring bigint, tokens bigint").collect()
+        return np.array([tuple(row) for row in rows], np.int64).reshape(-1, 3)
 
     def _frame(self, select: Any, schema: str) -> "DataFrame":
         """What `select(atom, ring, tokens)` gives for each tokens file; all int64."""
@@ -363,6 +392,31 @@ class _Rings:
             yield pa.record_batch([pa.array(c.astype(np.int64)) for c in columns], names)
 
         return table_of(self._spark, range(len(records)), read, schema, self._partitions)
+
+
+def bucket_sums(
+    atom: np.ndarray, ring: np.ndarray, tokens: np.ndarray, bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (`atom << bits | bucket`, ascending) and the tokens in each, int64."""
+    cell, index = np.unique((atom << bits) + (ring >> (CHOICE_BITS - bits)), return_inverse=True)
+    total = np.zeros(len(cell), np.int64)
+    np.add.at(total, index, tokens)
+    return cell, total
+
+
+class Rings:
+    """What compose must know of the rings: sums by bucket, and the documents of single buckets.
+
+    `inside` is int64 (atoms, 2^bits); `read(buckets, shift)` gives (atom, ring, tokens) of the documents
+    with `ring >> shift` among `buckets`, int64 (n, 3), in any order.
+    """
+
+    def __init__(self, inside: np.ndarray, read: Callable[[np.ndarray, int], np.ndarray]) -> None:
+        self.inside = inside
+        self.before = np.cumsum(inside, axis=1) - inside
+        self._read = read
+        self._shift = CHOICE_BITS - (int(inside.shape[1]).bit_length() - 1)
+        self._rows: dict[int, np.ndarray] = {}
 
     def tokens(self, members: Sequence[int]) -> int:
         """All tokens of the members' rings, hold-out included."""
@@ -379,17 +433,10 @@ class _Rings:
         wanted = np.array(sorted(buckets - self._rows.keys() - {self.inside.shape[1]}), np.int64)
         if not len(wanted):
             return
-        shift = self._shift
-
-        def pick(atom: np.ndarray, ring: np.ndarray, tokens: np.ndarray) -> list[np.ndarray]:
-            hit = np.isin(ring >> shift, wanted)
-            return [atom[hit], ring[hit], tokens[hit]]
-
-        rows = self._frame(pick, "atom bigint, ring bigint, tokens bigint").collect()
-        found = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 3)
+        found = self._read(wanted, self._shift)
         found = found[np.lexsort((found[:, 2], found[:, 0], found[:, 1]))]
         for bucket in wanted.tolist():
-            self._rows[bucket] = found[found[:, 1] >> shift == bucket]
+            self._rows[bucket] = found[found[:, 1] >> self._shift == bucket]
 
     def border(self, members: Sequence[int], tokens: int) -> int:
         """The smallest hash value with at least `tokens` of the members' tokens before it."""

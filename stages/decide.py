@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from coursepack.pipeline.arrow import fixed_rows
-from coursepack.pipeline.documents import CONTENT, DECISIONS, PLACE_BITS, REJECTS
+from coursepack.pipeline.arrow import fixed_rows, text_buffers
+from coursepack.pipeline.documents import DECISIONS, PLACE_BITS, REJECTS
 from coursepack.pipeline.errors import SourceError, WorkspaceError
 from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.progress import Progress
@@ -83,16 +83,17 @@ def decide(
                 components = find_components(spark, recipe, reading)
                 frame = decisions(spark, rules, reading, components)
                 partitions = recipe.execution.partitions or min(len(names), 200)
-                made = write_runs(frame, "group", _SliceWriter(dataset), partitions, ["doc"])
+                made = write_runs(frame, "group", SliceWriter(dataset), partitions, ["doc"])
             found = merge(found, made)
             for name in set(names) - found.keys():  # groups without a single record
-                found[name] = _SliceWriter(dataset)(name, iter(()))
+                found[name] = SliceWriter(dataset)(name, iter(()))
             found = dict(sorted(found.items()))
-            _check_counts(inventory, measured, found)
-            dataset.publish(found.values(), {"step": "decide", "rules": [r.name for r in rules]})
+        # also when nothing is new: the run that wrote it may have ended before it came here
+        _check_counts(inventory, measured, found)
+        dataset.publish(found.values(), {"step": "decide", "rules": [r.name for r in rules]})
         step.done(rows=sum(record.rows for record in found.values()))
     decided = Decided(dataset, found)
-    _check_limits(recipe, decided)
+    check_limits(recipe, decided)
     return decided
 
 
@@ -113,7 +114,8 @@ def find_components(
         if edges is None:
             return None
         found = write_components(edges, dataset)
-        dataset.publish([found], {"step": "decide", "table": "components"})
+    # also one that was there: the run that wrote it may have ended before it came here
+    dataset.publish([found], {"step": "decide", "table": "components"})
     return dataset, found
 
 
@@ -124,13 +126,11 @@ def decisions(
     components: tuple[Dataset, Record] | None,
 ) -> "DataFrame":
     """One row a document: DECISIONS, and the `group` it belongs to."""
-    from pyspark.sql import functions as F
-
     docs = reading.documents(spark, rules)
     if components is None:
-        return docs.select(
-            "group", *DECISIONS.names[:6], F.isnull("reason").alias("keep"), "reason", "failed",
-            F.lit(None).cast("bigint").alias("survivor"),
+        return docs.selectExpr(
+            "group", *DECISIONS.names[:6], "reason is null as keep", "reason", "failed",
+            "cast(null as bigint) as survivor",
         )  # fmt: skip
     dataset, record = components
     clusters = table_of(
@@ -139,7 +139,16 @@ def decisions(
         lambda _: iter(dataset.read(record).to_batches(1 << 16)),
         "doc bigint, component bigint",
     )
-    members = docs.join(clusters, "doc", how="left")
+    return keep_one(docs.join(clusters, "doc", how="left"))
+
+
+def keep_one(members: "DataFrame") -> "DataFrame":
+    """Of each `component` (bigint; null: alone) the best eligible member, one whose `reason` is null.
+
+    `members` has the columns of `_Reading.documents` and `component`; one row a document, as `decisions`.
+    """
+    from pyspark.sql import functions as F
+
     best = (
         members.where("component is not null and reason is null")
         .groupBy("component")
@@ -275,7 +284,6 @@ class _Reading:
                 pa.field("reason", pa.string()),
             ]
         )
-        domains = _domains(self.recipe)
         names = pa.array([source.name for source in self.recipe.source])
         priorities = np.array([source.priority for source in self.recipe.source], np.int64)
 
@@ -305,7 +313,7 @@ class _Reading:
             source = source[source >= 0].astype(np.int64)
             table = (
                 table.append_column("source", names.take(pa.array(source)))
-                .append_column("domain", domains(source, table["subset"]))
+                .append_column("domain", domain_column(self.recipe, source, table["subset"]))
                 .append_column("priority", pa.array(priorities[source]))
                 .append_column("group", pa.array([group_name(group)] * table.num_rows, pa.string()))
             )
@@ -354,17 +362,13 @@ class _Reading:
         )
 
 
-def _domains(recipe: Recipe) -> Any:
-    """A function (source index of each row, subset column) -> domain column."""
-
-    def domains(source: np.ndarray, subset: pa.ChunkedArray) -> pa.Array:
-        codes = subset.combine_chunks().dictionary_encode()
-        names = [*(value.as_py() for value in codes.dictionary), None]  # one a distinct subset
-        index = codes.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
-        flat = [source_domain(s, name) for s in recipe.source for name in names]
-        return pa.array(flat, pa.string()).take(pa.array(source * len(names) + index))
-
-    return domains
+def domain_column(recipe: Recipe, source: np.ndarray, subset: pa.ChunkedArray) -> pa.Array:
+    """The domain of each row, by its source (index in the recipe, int64) and subset."""
+    codes = subset.combine_chunks().dictionary_encode()
+    names = [*(value.as_py() for value in codes.dictionary), None]  # one a distinct subset
+    index = codes.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+    flat = [source_domain(s, name) for s in recipe.source for name in names]
+    return pa.array(flat, pa.string()).take(pa.array(source * len(names) + index))
 
 
 _BUCKETS = pa.schema(
@@ -398,7 +402,7 @@ def source_domains(source: Source) -> set[str]:
 
 
 @dataclass(frozen=True)
-class _SliceWriter:
+class SliceWriter:
     """Writes the decisions on one input group, with the funnel in the counts."""
 
     dataset: Dataset
@@ -429,14 +433,15 @@ def _count_funnel(out: Any, table: pa.Table) -> None:
 
 
 def _digest(state: Any, table: pa.Table) -> None:
-    """Hash what encode will see of the kept rows."""
+    """Hash what encode will see of the kept rows; where the batches are cut does not matter."""
     kept = table.filter(table["keep"])
-    state.update(np.ascontiguousarray(fixed_rows(kept["content"].cast(CONTENT))))
-    labels = pc.binary_join_element_wise(
-        kept["doc"].cast(pa.string()), kept["source"], kept["domain"],
-        pc.fill_null(kept["language"], ""), "\x00",
+    columns = (
+        kept["content"], kept["doc"].cast(pa.string()), kept["source"], kept["domain"],
+        pc.fill_null(kept["language"], ""), pa.scalar(b"\n"),
     )  # fmt: skip
-    state.update("\n".join(pc.unique(labels).to_pylist()).encode())
+    rows = pc.binary_join_element_wise(*(c.cast(pa.binary()) for c in columns), b"\x00")
+    offsets, data = text_buffers(rows)
+    state.update(np.ascontiguousarray(data[offsets[0] : offsets[-1]]))
 
 
 def _check_counts(inventory: Inventory, measured: Measured, found: dict[str, Record]) -> None:
@@ -444,7 +449,11 @@ def _check_counts(inventory: Inventory, measured: Measured, found: dict[str, Rec
     for group in inventory.groups:
         name = group_name(group)
         counts = measured.records["record"][name].counts
-        expected = sum(counts.get(f"file:{file_no}", 0) for file_no in inventory.sources)
+        expected = sum(
+            count
+            for key, count in counts.items()
+            if key.startswith("file:") and int(key.removeprefix("file:")) in inventory.sources
+        )
         if found[name].rows != expected:
             raise WorkspaceError(
                 f"decide, group {name}: {expected:,} records measured, {found[name].rows:,} decided on; "
@@ -452,10 +461,11 @@ def _check_counts(inventory: Inventory, measured: Measured, found: dict[str, Rec
             )
 
 
-def _check_limits(recipe: Recipe, decided: Decided) -> None:
+def check_limits(recipe: Recipe, decided: Decided) -> None:
     """Fail where a source's share of rejected records is above the recipe's limit."""
+    funnel = decided.funnel()
     for source in recipe.source:
-        rows = [row for row in decided.funnel() if row["source"] == source.name]
+        rows = [row for row in funnel if row["source"] == source.name]
         total = sum(row["documents"] for row in rows)
         bad = sum(row["documents"] for row in rows if row["reason"] in REJECTS)
         if total and bad / total > recipe.limits.rejected:

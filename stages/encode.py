@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coursepack.pipeline.arrow import binary_array, fixed_rows
-from coursepack.pipeline.documents import PLACE_BITS, TOKENS
+from coursepack.pipeline.documents import TOKENS, doc_numbers
 from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.hashing import choice, content_hash, fingerprint
 from coursepack.pipeline.progress import Progress
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 # rows of a tokens file read together: about 16 MB of ids at 1,000 tokens a document
 _ROW_GROUP = 4096
-_CHUNK_TOKENS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def encode(
         inventory.workspace,
         dataset,
         decided.dataset,
-        {g: decided.records[group_name(g)] for g in todo},
+        {g: decided.records[group_name(g)].bare() for g in todo},
         {g: key for key, g in keys.items()},
         {g: inventory.layouts[inventory.readers[g]] for g in todo},
         recipe,
@@ -134,6 +133,13 @@ class EncodeTask:
         with self.dataset.attempt(self.keys[group], TOKENS, row_group_rows=_ROW_GROUP) as out:
             out.counts["in"] = kept.num_rows
             tokens = self._tokens(group, kept)
+            if tokens.num_rows != kept.num_rows:
+                missing = kept.num_rows - tokens.num_rows
+                raise SourceError(
+                    f"group {self.keys[group]}: {missing:,} of {kept.num_rows:,} kept records are no longer "
+                    "in their files, which changed while the run was under way; run again "
+                    "(a changed file gets a new number and is measured anew)"
+                )
             for start in range(0, tokens.num_rows, _ROW_GROUP):
                 out.write(tokens.slice(start, _ROW_GROUP))
             count_classes(out, tokens)
@@ -155,7 +161,7 @@ class EncodeTask:
 
     def _encode(self, batch: pa.RecordBatch, file_no: int, kept: pa.Table) -> pa.Table:
         tokenizer = load(self.tokenizer_url, self.tokenizer_sha256)
-        doc = (file_no << PLACE_BITS) + batch.column("place").to_numpy()
+        doc = doc_numbers(file_no, batch.column("place").to_numpy())
         known = kept["doc"].to_numpy()
         at = np.searchsorted(known, doc)
         hit = at < len(known)

@@ -1,15 +1,17 @@
 """Step 1, inventory: which files there are, and how their text is cut into input groups.
 
 File numbers and groups are append-only: a file that is added, or that changed, gets a new number and
-a new group; nothing that was measured is touched. A group is one task's work: many small files, or
-a range of a large one. Groups are cut by size alone; no shard depends on how.
+a new group. A group is one task's work: many small files, or a range of a large one; it is read again for each
+new technique, so one that has lost a file is given up, and its other files are cut anew. Groups are
+cut by size alone; no shard depends on how.
 """
 
 import glob
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +26,7 @@ from coursepack.pipeline.recipe import Recipe, Source
 from coursepack.pipeline.workspace import Workspace
 from coursepack.stages.layouts import Layout, layout_of
 from coursepack.stages.records import Split
-from coursepack.stages.streams import Frame, compression, zst_frames
+from coursepack.stages.streams import MAGIC_BYTES, Frame, compression, zst_frames
 
 # An unsplittable compressed file with more text than this is read by several tasks, each
 # decompressing all of it and keeping every k-th span (DESIGN, "The workspace").
@@ -32,6 +34,8 @@ UNSPLITTABLE_BYTES = 4_000_000_000
 _SMALL_GROUP = 8_000_000
 _EXPANSION = 4  # text bytes per compressed byte, to plan with
 _COMPRESSED = (".zst", ".gz", ".bz2", ".xz", ".parquet")
+# what stores call the state of a file; the first there is
+_STAMPS = ("ETag", "etag", "md5", "sha256", "blob_id", "mtime", "last_modified", "created")
 
 _FILES = pa.schema(
     [
@@ -97,7 +101,7 @@ def group_splits(workspace: Workspace, group: int) -> list[tuple[int, Split]]:
                 Frame(*row["frame"]) if row["frame"] else None,
             ),
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: (row["file_no"], row["start"]))
     ]
 
 
@@ -137,24 +141,48 @@ def source_files(source: Source) -> list[Found]:
 
 
 def _expand(pattern: str) -> Iterator[Found]:
-    fs, path = storage.filesystem(pattern)
-    scheme = pattern.split("://")[0] + "://" if "://" in pattern else ""
+    scheme = "" if storage.is_local(pattern) else pattern.split("://")[0] + "://"
     try:
-        if glob.has_magic(path):
-            infos = [i for i in fs.glob(path, detail=True).values() if i["type"] == "file"]
-        elif fs.isdir(path):
-            infos = list(fs.find(path, detail=True).values())
-        else:
-            infos = [fs.info(path)] if fs.exists(path) else []
-    except (OSError, ValueError) as error:
+        fs, path = storage.filesystem(pattern)
+        fs.invalidate_cache()  # of a run before, in this process
+        infos = _infos(fs, path)
+    except (OSError, ValueError, ImportError) as error:
         raise SourceError(f"{pattern!r} cannot be listed: {error}") from error
     for info in infos:
-        name = info["name"].rsplit("/", 1)[-1]
-        if not name.startswith((".", "_")):
-            stamp = next(
-                (info[k] for k in ("ETag", "etag", "md5", "sha256", "mtime") if info.get(k)), ""
-            )
-            yield Found(scheme + info["name"], int(info["size"]), str(stamp))
+        name = info["name"]
+        stamp = next((info[key] for key in _STAMPS if info.get(key)), "")
+        yield Found(
+            name if name.startswith(scheme) else scheme + name, int(info["size"]), str(stamp)
+        )
+
+
+def _infos(fs: Any, path: str) -> list[dict[str, Any]]:
+    """The file at `path`, whatever its name; or those below a folder or of a glob, but for hidden ones.
+
+    Hidden is what lies under a name that begins with `.` or `_`, as Spark has it: `_delta_log/`, `_SUCCESS`.
+    """
+    if fs.isdir(path):
+        base, found = path, fs.find(path, detail=True)
+    elif fs.exists(path):
+        return [fs.info(path)]
+    elif glob.has_magic(path):
+        base = "/".join(takewhile(lambda part: not glob.has_magic(part), path.split("/")))
+        found = fs.glob(path, detail=True)
+    else:
+        return []
+    infos = []
+    for name, info in found.items():
+        if any(part.startswith((".", "_")) for part in name[len(base) :].split("/")):
+            continue
+        if info.get("islink") or info["size"] is None:
+            info = fs.info(
+                name
+            )  # a listing describes the link, not what it leads to; HTTP's has no sizes
+            if info["type"] == "directory":
+                raise ValueError(f"{name!r} is a link to a folder; name it in paths, or remove it")
+        if info["type"] == "file":
+            infos.append(info)
+    return infos
 
 
 def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> Inventory:
@@ -167,7 +195,6 @@ def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> I
     files = _read(workspace, "files.parquet", _FILES)
     splits = _read(workspace, "splits.parquet", _SPLITS)
     known = {(row["url"], row["size"], row["version"]): row["file_no"] for row in files.to_pylist()}
-    assigned = set(zip(splits["reader"].to_pylist(), splits["file_no"].to_pylist(), strict=True))
     sources: dict[int, int] = {}
     layouts: dict[str, Layout] = {}
     new_files: list[dict[str, object]] = []
@@ -177,9 +204,6 @@ def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> I
     total = sum(text_bytes(file) for files in listed for file in files)
     group_bytes = min(recipe.execution.group_bytes, max(_SMALL_GROUP, total // (8 * parallel)))
     for index, source in enumerate(recipe.source):
-        reader, layout = reader_of(source, recipe)
-        layouts[reader] = layout
-        fresh: list[tuple[int, Found]] = []
         for file in listed[index]:
             key = (file.url, file.size, file.version)
             if key not in known:
@@ -200,8 +224,13 @@ def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> I
                     "each file belongs to one source"
                 )
             sources[file_no] = index
-            if (reader, file_no) not in assigned:
-                fresh.append((file_no, file))
+    live = splits.filter(pc.is_in(splits["group"], _live_groups(splits, files, sources)))
+    assigned = set(zip(live["reader"].to_pylist(), live["file_no"].to_pylist(), strict=True))
+    for index, source in enumerate(recipe.source):
+        reader, layout = reader_of(source, recipe)
+        layouts[reader] = layout
+        numbered = [(known[file.url, file.size, file.version], file) for file in listed[index]]
+        fresh = [(number, file) for number, file in numbered if (reader, number) not in assigned]
         for members in cut(fresh, layout, group_bytes):
             new_splits += [{"group": next_group, "reader": reader, **member} for member in members]
             next_group += 1
@@ -210,9 +239,43 @@ def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> I
             f"{len(known):,} files; a workspace holds {MAX_FILES:,}: merge small files first"
         )
     if new_files or new_splits:
-        files = _append(workspace, "files.parquet", files, new_files)
-        splits = _append(workspace, "splits.parquet", splits, new_splits)
-    return _select(workspace, splits, sources, layouts)
+        _append(workspace, "files.parquet", files, new_files)
+        _append(workspace, "splits.parquet", splits, new_splits)
+    new = pa.Table.from_pylist(new_splits, _SPLITS)
+    return _select(workspace, pa.concat_tables([live, new]), sources, layouts)
+
+
+def _live_groups(splits: pa.Table, files: pa.Table, sources: dict[int, int]) -> pa.Array:
+    """The groups whose files are all as they were: those that a technique can still read alike.
+
+    A group of several files dies with the first that is gone or changed, and stays dead when that
+    file comes back: by then the others are in a later group.
+    """
+    rows = zip(*(splits[name].to_pylist() for name in ("group", "reader", "file_no")), strict=True)
+    members: dict[int, list[tuple[str, int]]] = {}
+    latest: dict[tuple[str, int], int] = {}
+    for group, *file in rows:
+        members.setdefault(group, []).append((file[0], file[1]))
+        latest[file[0], file[1]] = group
+    known = {row["file_no"]: row for row in files.to_pylist()}
+
+    def is_live(group: int) -> bool:
+        held = members[group]
+        if len(held) == 1:  # a file of its own, or a range of one
+            return True
+        others = [number for _, number in held if number not in sources]
+        return (
+            len(others) < len(held)
+            and all(latest[file] == group for file in held)
+            and all(_is_there(known[number]) for number in others)
+        )
+
+    return pa.array([group for group in members if is_live(group)], pa.int32())
+
+
+def _is_there(row: dict[str, Any]) -> bool:
+    """Whether a file that this run does not read is still as it was."""
+    return list(_expand(row["url"])) == [Found(row["url"], row["size"], row["version"])]
 
 
 def _select(
@@ -275,7 +338,7 @@ def _pieces(file: Found, layout: Layout, group_bytes: int) -> Iterator[dict[str,
     if layout.container == "text":
         return
     with storage.open_input(file.url) as raw:
-        head = raw.read(8)
+        head = raw.read(MAGIC_BYTES)
     if head[:4] == b"PAR1":
         yield from _ranges(_row_group_starts(file, group_bytes))
         return
@@ -328,12 +391,11 @@ def _read(workspace: Workspace, name: str, schema: pa.Schema) -> pa.Table:
 
 def _append(
     workspace: Workspace, name: str, table: pa.Table, rows: Iterable[dict[str, object]]
-) -> pa.Table:
+) -> None:
     grown = pa.concat_tables([table, pa.Table.from_pylist(list(rows), table.schema)])
     out = io.BytesIO()
     pq.write_table(grown, out, compression="zstd", row_group_size=10_000)
     storage.write_bytes(workspace.path("inventory", name), out.getvalue())
-    return grown
 
 
 def file_urls(workspace: Workspace) -> dict[int, str]:

@@ -21,7 +21,7 @@ from coursepack.pipeline.workspace import Dataset, Record
 from coursepack.stages.decide import Decided
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 LINEAGE = pa.schema([pa.field("content", CONTENT, False), pa.field("doc", pa.int64(), False)])
 _BUCKET_ROWS = 1_000_000
@@ -39,31 +39,36 @@ def write_lineage(
     with progress.step("lineage", total_tasks=len(names)) as step:
         if len(found) == len(names):
             step.nothing_new(len(names))
-            return Lineage(dataset, bits)
-        groups = sorted(decided.records)
-
-        def read(number: int) -> Iterator[pa.RecordBatch]:
-            table = decided.dataset.read(decided.records[groups[number]], ["content", "doc"])
-            bucket = pa.array(names).take(pa.array(_bucket(table["content"], bits)))
-            table = table.append_column("bucket", bucket)
-            yield from table.cast(_SHUFFLED).to_batches()
-
-        with step.spark(spark):
-            frame = table_of(
-                spark,
-                range(len(groups)),
-                read,
-                "content binary, doc bigint, bucket string",
-                partitions,
-            )
-            writer = _BucketWriter(dataset)
-            made = write_runs(frame, "bucket", writer, partitions or len(names), ["content", "doc"])
-        found |= {record.group: record for record in made}
-        for name in set(names) - found.keys():
-            found[name] = writer(name, iter(()))
+        else:
+            with step.spark(spark):
+                frame = _located(spark, decided, names, bits, partitions)
+                writer = _BucketWriter(dataset)
+                made = write_runs(
+                    frame, "bucket", writer, partitions or len(names), ["content", "doc"]
+                )
+            found |= {record.group: record for record in made}
+            for name in set(names) - found.keys():
+                found[name] = writer(name, iter(()))
+            step.done(rows=rows)
+        # also when nothing is new: the run that wrote it may have ended before it came here
         dataset.publish(found.values(), {"step": "lineage", "bits": bits})
-        step.done(rows=rows)
     return Lineage(dataset, bits)
+
+
+def _located(
+    spark: "SparkSession", decided: Decided, names: Sequence[str], bits: int, partitions: int
+) -> "DataFrame":
+    """(content, doc, bucket) of all decided documents."""
+    groups = sorted(decided.records)
+
+    def read(number: int) -> Iterator[pa.RecordBatch]:
+        table = decided.dataset.read(decided.records[groups[number]], ["content", "doc"])
+        bucket = pa.array(names).take(pa.array(bucket_of(table["content"], bits)))
+        table = table.append_column("bucket", bucket)
+        yield from table.cast(_SHUFFLED).to_batches()
+
+    columns = "content binary, doc bigint, bucket string"
+    return table_of(spark, range(len(groups)), read, columns, partitions)
 
 
 _SHUFFLED = pa.schema([("content", pa.binary()), ("doc", pa.int64()), ("bucket", pa.string())])
@@ -74,7 +79,8 @@ def bucket_name(number: int) -> str:
     return f"b{number:05d}"
 
 
-def _bucket(content: pa.Array | pa.ChunkedArray, bits: int) -> np.ndarray:
+def bucket_of(content: pa.Array | pa.ChunkedArray, bits: int) -> np.ndarray:
+    """The bucket of each content (16 bytes): its `bits` leading bits, at most 16, as int64."""
     leading = fixed_rows(content)[:, :2].astype(np.int64)
     return (leading[:, 0] * 256 + leading[:, 1]) >> (16 - bits)
 
@@ -111,7 +117,7 @@ class Lineage:
     def docs(self, contents: Sequence[bytes]) -> dict[bytes, list[int]]:
         """The docs of each content, ascending; a content that is nowhere has no entry."""
         wanted = pa.array(sorted(set(contents)), CONTENT)
-        numbers = _bucket(wanted, self.bits)
+        numbers = bucket_of(wanted, self.bits)
         records = {record.group: record for record in self.dataset.published()}
         found: dict[bytes, list[int]] = {}
         for number in np.unique(numbers):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from coursepack.pipeline.arrow import text_buffers
-from coursepack.pipeline.documents import MEASURED_RECORD, METADATA, PLACE_BITS
+from coursepack.pipeline.documents import MEASURED_RECORD, METADATA, doc_numbers
 from coursepack.pipeline.hashing import CHOICE_BITS, choice, content_hash, fingerprint
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
@@ -177,7 +177,7 @@ class MeasureTask:
         if self.recipe.sample < 1:
             chosen = pa.array(in_sample(content, self.recipe.sample))
             batch, content = batch.filter(chosen), content.filter(chosen)
-        doc = pa.array((file_no << PLACE_BITS) + batch.column("place").to_numpy(), pa.int64())
+        doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
         for column_group, attempt in attempts.items():
             columns = self._columns(column_group, batch, content)
             attempt.write(pa.table({"doc": doc, **columns}))

@@ -8,6 +8,7 @@ final name, in one step, however often a task runs.
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ def pack(
     """
     dataset = Dataset(result)
     plan = plan_fingerprint(recipe, encoded, composition, tokenizer)
-    _clear_other_plan(result, {"plan": plan, **about})
+    clear_other_plan(result, {"plan": plan, **about})
     storage.write_bytes(
         storage.join(result, "recipe.json"), recipe.model_dump_json(indent=1).encode()
     )
@@ -126,7 +127,7 @@ def pack(
             step.nothing_new(len(shards))
         for start in range(0, len(todo), WAVE_SHARDS):
             wave = todo[start : start + WAVE_SHARDS]
-            with step.spark(spark):
+            with step.spark(spark), _small_batches(spark):
                 frame = shuffled(spark, recipe, encoded, composition, shards, wave)
                 partitions = recipe.execution.partitions or min(len(wave), 2 * WAVE_SHARDS)
                 made = write_runs(frame, "shard", writer, partitions, ["content", "epoch"])
@@ -138,6 +139,18 @@ def pack(
         _publish(recipe, composition, tokenizer, result, records)
         step.done(rows=sum(record.counts["tokens"] for record in records.values()))
     return records
+
+
+@contextmanager
+def _small_batches(spark: "SparkSession") -> Iterator[None]:
+    """Documents' ids come back from the shuffle few at a time: Spark 3.5 counts rows, not bytes."""
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(key)
+    spark.conf.set(key, "256")
+    try:
+        yield
+    finally:
+        spark.conf.set(key, str(before))
 
 
 def plan_fingerprint(
@@ -156,12 +169,13 @@ def plan_fingerprint(
     )
 
 
-def _clear_other_plan(result: str, plan: Mapping[str, str]) -> None:
+def clear_other_plan(result: str, plan: Mapping[str, str]) -> None:
     """Make the folder ready for `plan`: what another plan left there goes, its manifest first."""
     url = storage.join(result, "plan.json")
     if storage.exists(url) and orjson.loads(storage.read_bytes(url)) == plan:
         return
     storage.remove(storage.join(result, MANIFEST))
+    storage.remove(url)  # before the rest: a run that ends here leaves no plan with half its shards
     storage.remove(result)
     storage.write_bytes(url, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
 
@@ -235,7 +249,7 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     """`rows` of a tokens table as batches of _SHUFFLED, each of bounded bytes."""
     sizes = np.cumsum(table["tokens"].to_numpy()[rows].astype(np.int64) * 4)
-    cuts = np.unique(np.searchsorted(sizes, np.arange(0, sizes[-1], _BATCH_BYTES)))
+    cuts = np.unique(np.searchsorted(sizes, np.arange(0, max(sizes[-1], 1), _BATCH_BYTES)))
     for start, end in zip(cuts, [*cuts[1:], len(rows)], strict=True):
         piece = table.take(pa.array(rows[start:end]))
         columns = {name: piece[name] for name in ("content", "source", "domain", "language", "ids")}

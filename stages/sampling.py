@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from coursepack.pipeline import storage
 from coursepack.pipeline.arrow import fixed_rows, text_buffers
-from coursepack.pipeline.documents import CONTENT, PLACE_BITS
+from coursepack.pipeline.documents import CONTENT, doc_numbers
 from coursepack.pipeline.errors import RecipeError, TokenizerError
 from coursepack.pipeline.hashing import CHOICE_BITS, choice, fingerprint
 from coursepack.pipeline.progress import Progress
@@ -54,7 +54,7 @@ def get_tokenizer(
     """
     settings = recipe.tokenizer
     if settings.model is not None:
-        return settings.model, load(settings.model, settings.sha256).sha256
+        return _kept_model(inventory.workspace, settings.model, settings.sha256)
     assert settings.train is not None
     folder = inventory.workspace.path(
         "tokenizers",
@@ -88,6 +88,15 @@ def get_tokenizer(
     return url, tokenizer.sha256
 
 
+def _kept_model(workspace: Workspace, model: str, sha256: str | None) -> tuple[str, str]:
+    """A given model, copied to where all executors and every later `verify` find it."""
+    found = load(model, sha256).sha256
+    url = workspace.path("tokenizers", found[:20], "tokenizer.model")
+    if not storage.exists(url):
+        storage.write_bytes(url, storage.read_bytes(model))
+    return url, found
+
+
 def draw_sample(
     spark: "SparkSession",
     recipe: Recipe,
@@ -102,7 +111,7 @@ def draw_sample(
     task = SampleTask(
         inventory.workspace,
         dataset,
-        decided,
+        Decided(decided.dataset, {n: record.bare() for n, record in decided.records.items()}),
         {group: inventory.layouts[inventory.readers[group]] for group in inventory.groups},
         recipe,
         sample_rates(settings, decided),
@@ -160,7 +169,7 @@ class SampleTask:
                 for file_no, split in group_splits(self.workspace, group):
                     limit = self.recipe.limits.record_bytes
                     for batch in read_records(split, self.layouts[group], limit):
-                        out.write(_windows(batch, file_no, chosen))
+                        out.write(_taken(batch, file_no, chosen))
         assert out.record is not None
         yield "sample", out.record
 
@@ -181,31 +190,35 @@ class SampleTask:
         )
 
 
-def _windows(batch: pa.RecordBatch, file_no: int, chosen: pa.Table) -> pa.Table:
+def _taken(batch: pa.RecordBatch, file_no: int, chosen: pa.Table) -> pa.Table:
     """The chosen documents of a batch, long ones cut to a window."""
-    doc = pa.array((file_no << PLACE_BITS) + batch.column("place").to_numpy(), pa.int64())
+    doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
     at = pc.index_in(doc, value_set=chosen["doc"].combine_chunks())
     hit = pc.is_valid(at)
     rows = chosen.take(at.filter(hit))
     text = batch.column("text").filter(hit)
-    offsets, data = text_buffers(text)
-    if len(text) and int(np.diff(offsets).max()) > WINDOW_BYTES:
-        text = _cut(offsets, data, rows["order"].to_numpy())
+    text = windows(text, rows["order"].to_numpy())
     return pa.table({"order": rows["order"], "content": rows["content"], "text": text})
 
 
-def _cut(offsets: np.ndarray, data: np.ndarray, order: np.ndarray) -> pa.Array:
-    """Each text, or its window: from the first line that begins in it, whole code points."""
+def windows(text: pa.Array, order: np.ndarray) -> pa.Array:
+    """Each text, or of one above `WINDOW_BYTES` a window at a place that `order` (int64) chooses.
+
+    A window is whole code points, from the first line that begins in its first half.
+    """
+    offsets, data = text_buffers(text)
+    if not len(text) or int(np.diff(offsets).max()) <= WINDOW_BYTES:
+        return text
     texts = []
     for start, end, chance in zip(
         offsets[:-1].tolist(), offsets[1:].tolist(), order.tolist(), strict=True
     ):
         if end - start > WINDOW_BYTES:
             start += chance % (end - start - WINDOW_BYTES)
-            end = start + WINDOW_BYTES
-        piece = data[start:end].tobytes()
-        if len(piece) == WINDOW_BYTES:
+            piece = data[start : start + WINDOW_BYTES].tobytes()
             piece = piece[max(piece.find(b"\n", 0, WINDOW_BYTES // 2), 0) :]
+        else:
+            piece = data[start:end].tobytes()
         texts.append(piece.decode("utf-8", "ignore"))
     return pa.array(texts, pa.string())
 

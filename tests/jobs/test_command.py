@@ -220,16 +220,16 @@ def test_train_tokenizer_prints_where_the_model_lies(folder, monkeypatch):
 
 
 def test_verify_has_exit_code_1_where_something_is_wrong(folder, monkeypatch):
-    from coursepack.stages.verify import Check, Verdict
+    from coursepack.stages.verdict import Check, Verdict
 
     asked = []
 
     def verdict(*arguments):
         asked.append(arguments)
-        return Verdict((Check("hashes", 5, ("a.arrow: wrong",) * (len(asked) - 1)),))
+        return Verdict((Check("hashes", 5, ["a.arrow: wrong"] * (len(asked) - 1)),))
 
     monkeypatch.setattr("coursepack.stages.verify.verify", verdict)
-    monkeypatch.setattr("coursepack.stages.verify.compare", verdict)
+    monkeypatch.setattr("coursepack.stages.compare.compare", verdict)
     for name in ("a", "b"):
         (folder / "ws" / "shards" / name).mkdir(parents=True)
         (folder / "ws" / "shards" / name / "files.parquet").touch()

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pyarrow.parquet as pq
 import pytest
 from small_run import corpus, recipe, shard_hashes, write_corpus
@@ -15,6 +16,8 @@ from coursepack.pipeline.workspace import Workspace
 from coursepack.shards import Curriculum
 from coursepack.shards.format import open_shard, read_docs
 from coursepack.stages.report import Report
+from coursepack.stages.verify import verify
+from coursepack.tokenizers.model import load
 
 pytestmark = pytest.mark.spark
 
@@ -158,14 +161,18 @@ def test_a_reader_gets_the_shards(first):
     assert tokens == {phase: n for phase, n in packed.items() if phase != "validation"}
 
 
+def test_the_result_verifies(first):
+    _, ws, report = first
+    verdict = verify(str(ws), "small")
+    assert verdict.ok, verdict.problems
+    assert verdict.check("replay").checked > 50
+    assert verdict.check("hashes").checked == 2 * sum(row["shards"] for row in report.packing)
+
+
 def test_the_vocabulary_decodes_a_shard(first):
     _, ws, report = first
-    from coursepack.tokenizers.model import load
-
-    plan = (ws / "shards/small/plan.json").read_text()
-    import json
-
-    tokenizer = load(json.loads(plan)["tokenizer_url"])
+    plan = orjson.loads((ws / "shards/small/plan.json").read_bytes())
+    tokenizer = load(plan["tokenizer_url"])
     table = open_shard(str(ws / "shards/small/general/256/00000.arrow"))
     ids = np.concatenate(list(table["input_ids"].to_numpy()[:3]))
     assert ids.max() < tokenizer.vocab_size == report.vocabulary

@@ -1,0 +1,189 @@
+"""Replay: runs of sampled sequences are made again: lineage -> source text -> encoded anew."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from coursepack.pipeline.documents import MAX_PLACE, PLACE_BITS
+from coursepack.pipeline.errors import WorkspaceError
+from coursepack.pipeline.hashing import content_hash
+from coursepack.pipeline.recipe import Recipe
+from coursepack.pipeline.workspace import Workspace
+from coursepack.shards.manifest import Manifest
+from coursepack.stages.invariants import Lists
+from coursepack.stages.inventory import reader_of
+from coursepack.stages.layouts import Layout
+from coursepack.stages.lineage import Lineage
+from coursepack.stages.records import read_places
+from coursepack.stages.result import read_as
+from coursepack.stages.verdict import Check
+from coursepack.tokenizers.model import Tokenizer
+from coursepack.tokenizers.sentencepiece_proto import ModelSpec, read_spec
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of a sampled sequence: which tokens of which document it holds."""
+
+    where: str  # shard and row
+    at: int  # place of its first token in the row
+    content: bytes
+    source: str
+    tokens: int  # of the whole document
+    start: int
+    ids: np.ndarray
+
+
+def pieces_of(
+    path: str, rows: Iterable[int], table: pa.Table, lists: Lists, docs: pa.Table
+) -> Iterator[Piece]:
+    """The runs of some rows of a shard; those that cannot be are left out."""
+    for row in rows:
+        ids, at = table["input_ids"][row].values.to_numpy(), 0
+        for k in range(*np.searchsorted(lists.row, [row, row + 1])):
+            doc, start, length = int(lists.doc[k]), int(lists.start[k]), int(lists.length[k])
+            if 0 <= doc < docs.num_rows and start >= 0 and 0 < length <= len(ids) - at:
+                about = {name: docs[name][doc].as_py() for name in ("content", "source", "tokens")}
+                mine = ids[at : at + length].copy()
+                yield Piece(f"{path}, row {row:,}", at, **about, start=start, ids=mine)
+            at += max(length, 0)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a result was made from."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    spec: ModelSpec
+    lineage: Lineage
+    splits_url: str
+
+
+def open_origin(workspace: Workspace, name: str, manifest: Manifest) -> Origin:
+    """What the result `name` was made from; raises WorkspaceError where something is gone or other."""
+    recipe_url = workspace.path("shards", name, "recipe.json")
+    recipe = read_as(recipe_url, Recipe.model_validate_json)
+    plan = read_as(workspace.path("shards", name, "plan.json"), orjson.loads)
+    url = plan["tokenizer_url"]
+    model = read_as(url, bytes)
+    for at, found, should in (
+        (recipe_url, recipe.fingerprint(), manifest.recipe),
+        (url, hashlib.sha256(model).hexdigest(), manifest.tokenizer),
+    ):
+        if found != should:
+            raise WorkspaceError(f"{at} was changed: its hash is {found}, not {should}; restore it")
+    dataset = workspace.dataset("lineage", plan["decisions"])
+    lineage = Lineage(dataset, read_as(f"{dataset.url}/manifest.json", orjson.loads)["bits"])
+    splits_url = workspace.path("inventory", "splits.parquet")
+    return Origin(recipe, Tokenizer(model), read_spec(model), lineage, splits_url)
+
+
+def replay(
+    origin: Origin, pieces: Sequence[Piece], check: Check, round_trip: Check
+) -> tuple[int, int]:
+    """Make runs again from the source files and compare them; also decode what was encoded.
+
+    Returns how many whole sequences and how many tokens were made again. `check` learns what is gone
+    or other, `round_trip` which documents do not decode to their texts.
+    """
+    check.checked += len(pieces)
+    layouts = dict(reader_of(source, origin.recipe) for source in origin.recipe.source)
+    files: dict[tuple[str, str], _Places] = {}
+    with check.noting("nothing can be replayed"):
+        files = _by_file(origin, set(layouts), pieces, check)
+    made: list[Piece] = []
+    for (url, reader), places in sorted(files.items()):
+        with check.noting(f"{url}, where {len(places):,} sampled documents stand, cannot be read"):
+            made.extend(_again(origin, url, layouts[reader], places, check, round_trip))
+    wanted, found = (Counter(piece.where for piece in one) for one in (pieces, made))
+    return len(wanted.keys() - (wanted - found).keys()), sum(len(piece.ids) for piece in made)
+
+
+_Places = dict[int, list[Piece]]  # the runs that hold tokens of the document at a place
+
+
+def _by_file(
+    origin: Origin, readers: set[str], pieces: Sequence[Piece], check: Check
+) -> dict[tuple[str, str], _Places]:
+    """(URL, reader) -> what is to be read there."""
+    docs = origin.lineage.docs([piece.content for piece in pieces])
+    numbers = sorted({doc >> PLACE_BITS for found in docs.values() for doc in found})
+    names = ["file_no", "url", "reader"]
+    table = read_as(
+        origin.splits_url, lambda data: pq.read_table(pa.BufferReader(data), columns=names)
+    )
+    table = table.filter(pc.is_in(table["file_no"], pa.array(numbers, pa.int32())))
+    known = {
+        s["file_no"]: (s["url"], s["reader"]) for s in table.to_pylist() if s["reader"] in readers
+    }
+    sources = {source.name for source in origin.recipe.source}
+    files: dict[tuple[str, str], _Places] = {}
+    for piece in pieces:
+        if piece.source not in sources:
+            check.add([f"source {piece.source!r} is not in the recipe"], where=piece.where)
+        doc = next((d for d in docs.get(piece.content, ()) if d >> PLACE_BITS in known), None)
+        if doc is None:
+            text = f"the lineage has content {piece.content.hex()} in none of the recipe's files"
+            check.add([text], where=piece.where)
+        else:
+            places = files.setdefault(known[doc >> PLACE_BITS], {})
+            places.setdefault(doc & MAX_PLACE, []).append(piece)
+    return files
+
+
+def _again(
+    origin: Origin, url: str, layout: Layout, places: _Places, check: Check, round_trip: Check
+) -> Iterator[Piece]:
+    """The runs whose documents were found in a file; each is compared with what is encoded now."""
+    recipe, frame = origin.recipe, origin.recipe.tokenizer
+    for place, text in read_places(url, layout, sorted(places), recipe.limits.record_bytes):
+        where, pieces = f"{url}, place {place:,}", places[place]
+        column = pa.array([text], pa.large_string())
+        now, then = content_hash(column)[0].as_py(), pieces[0].content
+        if text is None or now != then:
+            found = "no record" if text is None else f"content {now.hex()}"
+            should = f"{pieces[0].where} has content {then.hex()} from there"
+            check.add([f"{where}: found {found}; {should}; one of them was changed"])
+            continue
+        ids = origin.tokenizer.encode(column, bos=frame.bos, eos=frame.eos)[1]
+        for piece in pieces:
+            check.add(_run_problems(piece, ids, where), where=piece.where)
+        _decode(origin, ids, text, where, round_trip)
+        yield from pieces
+
+
+def _run_problems(piece: Piece, ids: np.ndarray, where: str) -> Iterator[str]:
+    """How a run differs from the ids that its document has now."""
+    if len(ids) != piece.tokens:
+        content = f"content {piece.content.hex()} has {piece.tokens:,} tokens"
+        yield f"{content}; encoded again from {where} it has {len(ids):,}"
+    again = ids[piece.start : piece.start + len(piece.ids)]
+    differs = np.flatnonzero(piece.ids[: len(again)] != again)
+    if len(differs):
+        k = differs[0]
+        yield f"token {piece.at + k:,} is {piece.ids[k]}; {where} gives {again[k]}"
+
+
+def _decode(origin: Origin, ids: np.ndarray, text: str, where: str, check: Check) -> None:
+    """Decode a document, where its tokenizer neither normalises texts nor loses bytes."""
+    spec, frame = origin.spec, origin.recipe.tokenizer
+    if not spec.identity or not spec.byte_fallback or spec.removes_extra_whitespaces:
+        check.note = "not checked: this tokenizer normalises texts or has no pieces for some bytes"
+        return
+    back = origin.tokenizer.decode(ids[int(frame.bos) : len(ids) - int(frame.eos)])
+    # the model's sign for a space, written out in a text, is read back as a space
+    should = text.replace("\u2581", " ") if spec.escapes_whitespaces else text
+    check.checked += 1
+    if back != should:
+        k = next(k for k, (a, b) in enumerate(zip_longest(back, should)) if a != b)
+        shown = f"character {k:,} is {back[k : k + 10]!r}; the text has {should[k : k + 10]!r}"
+        check.add([f"encoded and decoded, {shown}"], where=where)
