@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 WAVE_SHARDS = 1000
 # ids sent to Spark in one Arrow batch
 _BATCH_BYTES = 16 << 20
+# of a shard's documents; what follows the epoch matters only where copies of one text were kept
+_ORDER = ["content", "epoch", "source", "domain", "place"]
 _SHUFFLED = pa.schema(
     [
         ("shard", pa.string()),
@@ -130,7 +132,7 @@ def pack(
             with step.spark(spark), _small_batches(spark):
                 frame = shuffled(spark, recipe, encoded, composition, shards, wave)
                 partitions = recipe.execution.partitions or min(len(wave), 2 * WAVE_SHARDS)
-                made = write_runs(frame, "shard", writer, partitions, ["content", "epoch"])
+                made = write_runs(frame, "shard", writer, partitions, _ORDER)
             found |= {record.group: record for record in made}
         for path in todo:  # shards no document fell into
             if shards[path].group not in found:
