@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections import Counter
@@ -38,9 +39,13 @@ def whole(spark, tmp_path_factory):
     return folder / "corpus", folder / "ws"
 
 
-def test_one_core(whole, tmp_path):
+@pytest.mark.parametrize("master", ["local[1]", "local-cluster[2,1,1024]"])
+def test_one_core_or_executors_of_their_own(whole, tmp_path, master):
     corpus, undisturbed = whole
-    assert run_apart(small_recipe(corpus, tmp_path / "ws"), tmp_path / "run", "local[1]") == 0
+    made = small_recipe(corpus, tmp_path / "ws")
+    code = run_apart(made, tmp_path / "run", master, [], SPECULATION)
+    shutil.rmtree(Path(pyspark.__file__).parent / "work", ignore_errors=True)  # of local-cluster
+    assert code == 0, (tmp_path / "run/log").read_text()
     assert shard_hashes(tmp_path / "ws") == shard_hashes(undisturbed)
 
 

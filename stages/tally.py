@@ -1,0 +1,229 @@
+"""Counts of measured documents by the rules they fail: what `whatif` asks its questions of.
+
+Input groups stream by. A document without duplicates ends in a count by (class, failed rules); a member
+of a cluster is kept as a row, since the rules say which member stays. The tables are DuckDB's.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from coursepack.pipeline.arrow import fixed_binary
+from coursepack.pipeline.documents import PLACE_BITS
+from coursepack.pipeline.errors import WorkspaceError
+from coursepack.pipeline.hashing import CHOICE_BITS, choice
+from coursepack.pipeline.recipe import Recipe
+from coursepack.stages.catalogue import SIGNALS
+from coursepack.stages.decide import domain_column
+from coursepack.stages.inventory import Inventory
+from coursepack.stages.measure import Measured, in_sample
+from coursepack.stages.rules import Rule, scope_sql, verdict_sql
+
+MOST_RULES = 63  # bits of an int64 that is not negative
+_RECORD = ("doc", "content", "bytes", "metadata", "subset", "reject")
+_TABLES = """
+create table classes (class bigint, source varchar, domain varchar, language varchar);
+create table rejects (class bigint, documents bigint);
+create table cube (class bigint, failed bigint, step bigint,
+                   documents hugeint, bytes hugeint, squares double);
+create table members (class bigint, failed bigint, step bigint, bytes bigint, component bigint,
+                      doc bigint, source varchar, priority bigint, content blob, metadata bigint);
+"""
+
+
+@dataclass
+class Tally:
+    """Counts of the documents of a recipe, as DuckDB tables that `connection` knows.
+
+    `cube` counts documents alone: bits of `failed` are the places of `rules`, `step` is how many of
+    `steps` (predicates as DuckDB's SQL, in the order of a threshold) are not true, `squares` is the sum of squared
+    bytes. `members` has a row for each document of a cluster. `rejects` counts records that are no
+    documents. Counts are of a hash sample of `share` of the clusters, but for `rejects`.
+    """
+
+    recipe: Recipe
+    rules: tuple[Rule, ...]
+    steps: tuple[str, ...] = ()
+    share: float = 1.0
+    connection: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
+    _classes: dict[tuple[int, str, str | None], int] = field(default_factory=dict)
+    _scopes: list[int] = field(default_factory=list)  # of each class: bits of the rules it is under
+
+    def __post_init__(self) -> None:
+        self.connection.execute(_TABLES)
+
+    def read(
+        self,
+        inventory: Inventory,
+        measured: Measured,
+        clusters: tuple[np.ndarray, np.ndarray],
+        signals: Sequence[str],
+    ) -> None:
+        """Count all groups; `clusters` is (doc, ascending, and its component), int64.
+
+        `signals` are the columns that rules and steps name. Raises WorkspaceError where column groups
+        of an input group are not of the same documents.
+        """
+        wanted = _by_group(signals)
+        for group in inventory.groups:
+            table = self._documents(inventory, measured, group, wanted)
+            if table.num_rows:
+                self._add(table, clusters)
+
+    def _documents(
+        self, inventory: Inventory, measured: Measured, group: int, wanted: Mapping[str, list[str]]
+    ) -> pa.Table:
+        """The records of the recipe's files in one group, with the signals."""
+        columns = list(dict.fromkeys([*_RECORD, *wanted["record"]]))
+        table = measured.read("record", group, columns)
+        for column_group, names in wanted.items():
+            if column_group == "record" or not names:
+                continue
+            more = measured.read(column_group, group, ["doc", *names])
+            if not more["doc"].equals(table["doc"]):
+                raise WorkspaceError(
+                    f"columns {column_group!r} of group {group} are out of step; "
+                    "delete the measurements of that group and run again"
+                )
+            for name in names:
+                table = table.append_column(name, more[name])
+        source = inventory.source_of(table["doc"].to_numpy(), PLACE_BITS)
+        table = table.append_column("_source", pa.array(source.astype(np.int64)))
+        return table if (source >= 0).all() else table.filter(pa.array(source >= 0))
+
+    def _add(self, table: pa.Table, clusters: tuple[np.ndarray, np.ndarray]) -> None:
+        table = table.append_column("_class", pa.array(self._class_of(table)))
+        rejected = pc.is_valid(table["reject"])
+        if pc.any(rejected).as_py():
+            self._query("insert into rejects select _class, count(*) from documents group by all",
+                        table.filter(rejected))  # fmt: skip
+            table = table.filter(pc.invert(rejected))
+        component = component_of(table["doc"].to_numpy(), *clusters)
+        if self.share < 1:
+            chosen = self._chosen(table["content"], component)
+            table, component = table.filter(pa.array(chosen)), component[chosen]
+        alone = component < 0
+        self._add_alone(table if alone.all() else table.filter(pa.array(alone)))
+        if not alone.all():
+            table = table.append_column("_component", pa.array(component))
+            self._add_members(table.filter(pa.array(~alone)))
+
+    def _chosen(self, content: pa.ChunkedArray, component: np.ndarray) -> np.ndarray:
+        """The hash sample: by content where alone, else by whole clusters, which share their fate."""
+        chosen = in_sample(content, self.share * self.recipe.sample)
+        pairs = np.repeat(component.astype(">i8")[:, None], 2, axis=1).copy()
+        hashes = choice(0, "whatif", fixed_binary(pairs.view(np.uint8)))
+        return np.where(component < 0, chosen, hashes < int(self.share * float(1 << CHOICE_BITS)))
+
+    def _add_alone(self, table: pa.Table) -> None:
+        self._query(
+            f"""insert into cube select _class, failed, step, count(*), sum(bytes),
+            sum(bytes::double * bytes) from ({self._judged("_class, bytes")}) group by all""",
+            table,
+        )
+
+    def _add_members(self, table: pa.Table) -> None:
+        sources = self.recipe.source
+        source = table["_source"].to_numpy()
+        names = pa.array([s.name for s in sources]).take(pa.array(source))
+        priorities = np.array([s.priority for s in sources], np.int64)[source]
+        table = table.append_column("_name", names).append_column(
+            "_priority", pa.array(priorities)
+        )
+        columns = "bytes, _component, doc, _name, _priority, content, metadata"
+        self._query(
+            f"""insert into members select _class, failed, step, {columns}
+            from ({self._judged("_class, " + columns)})""",
+            table,
+        )
+
+    def _judged(self, columns: str) -> str:
+        """SQL of `documents` with `failed`, the rules that fire, and `step`.
+
+        Plain sums, so that DuckDB evaluates each verdict once, over whole vectors.
+        """
+        bits = [f"({verdict_sql(rule).duckdb})::bigint * {1 << number}"
+                for number, rule in enumerate(self.rules)]  # fmt: skip
+        steps = [f"1 - coalesce({step}, false)::bigint" for step in self.steps]
+        return (
+            f"select {columns}, (({' + '.join(bits) or '0'}) & _scope)::bigint as failed, "
+            f"({' + '.join(steps) or '0'})::bigint as step from documents"
+        )
+
+    def _query(self, sql: str, documents: pa.Table) -> None:
+        scopes = np.array(self._scopes, np.int64)[documents["_class"].to_numpy()]
+        self.connection.register("documents", documents.append_column("_scope", pa.array(scopes)))
+        self.connection.execute(sql)
+        self.connection.unregister("documents")
+
+    def _class_of(self, table: pa.Table) -> np.ndarray:
+        """The number (int64) of each record's (source, domain, language); new ones are numbered."""
+        source = table["_source"].to_numpy()
+        domain = domain_column(self.recipe, source, table["subset"]).dictionary_encode()
+        parts = [source, domain.indices.to_numpy()]
+        languages: list[str | None] = [None]
+        if any("lang=" in text for rule in self.rules for text in rule.scope):
+            language = table["language"].combine_chunks().dictionary_encode()
+            languages = [*language.dictionary.to_pylist(), None]
+            parts.append(
+                pc.fill_null(language.indices, len(languages) - 1).to_numpy(zero_copy_only=False)
+            )
+        else:
+            parts.append(np.zeros(len(source), np.int64))
+        shape = (len(self.recipe.source), max(1, len(domain.dictionary)), len(languages))
+        code = np.ravel_multi_index(tuple(part.astype(np.int64) for part in parts), shape)
+        number = np.full(int(np.prod(shape)), -1, np.int64)
+        for there in np.flatnonzero(np.bincount(code, minlength=len(number))):
+            s, d, lang = np.unravel_index(there, shape)
+            number[there] = self._number(int(s), domain.dictionary[int(d)].as_py(), languages[lang])
+        found: np.ndarray = number[code]
+        return found
+
+    def _number(self, source: int, domain: str, language: str | None) -> int:
+        key = (source, domain, language)
+        if key not in self._classes:
+            self._classes[key] = len(self._classes)
+            named = [self.recipe.source[source].name, domain, language]
+            self.connection.execute(
+                "insert into classes values (?, ?, ?, ?)", [self._classes[key], *named]
+            )
+            bits = [f"({scope_sql(rule).duckdb})::bigint * {1 << number}"
+                    for number, rule in enumerate(self.rules)]  # fmt: skip
+            [[scope]] = self.connection.execute(
+                f"select ({' + '.join(bits) or '0'})::bigint from "
+                "(select ? as source, ? as domain, ?::varchar as language)",
+                named,
+            ).fetchall()
+            self._scopes.append(scope)
+        return self._classes[key]
+
+    def rows(self, sql: str) -> Iterator[dict[str, Any]]:
+        """The rows of a query of the tables."""
+        yield from self.connection.sql(sql).to_arrow_table().to_pylist()
+
+
+def component_of(doc: np.ndarray, known: np.ndarray, component: np.ndarray) -> np.ndarray:
+    """The component (int64) of each `doc`, -1 where it is not among `known` (ascending)."""
+    found = np.full(len(doc), -1, np.int64)
+    if not len(doc):
+        return found
+    low, high = np.searchsorted(known, [doc.min(), doc.max() + 1])
+    if low == high:
+        return found
+    at = np.minimum(np.searchsorted(known[low:high], doc) + low, high - 1)
+    hit = known[at] == doc
+    found[hit] = component[at[hit]]
+    return found
+
+
+def _by_group(signals: Sequence[str]) -> dict[str, list[str]]:
+    """The signals by the column group that holds them; `language` is one where a scope may ask."""
+    found: dict[str, list[str]] = {"record": []}
+    for name in sorted(set(signals) - set(_RECORD)):
+        found.setdefault(SIGNALS[name].group, []).append(name)
+    return found
