@@ -341,6 +341,59 @@ def stats(
 
 
 @app.command()
+def whatif(
+    workspace: Annotated[
+        str,
+        typer.Argument(metavar="W", help="A recipe file, a workspace, or a result's folder."),
+    ],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="A rule to try, 'name: predicate' or 'name@web: predicate'; it drops what the predicate "
+            "is true for. A known name takes that rule's place. May be repeated.",
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A rule to leave out. May be repeated."),
+    ] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A profile of rules to add. May be repeated."),
+    ] = None,
+    curve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CURVE",
+            help="'signal: from..to/steps': what stays when signal < threshold is dropped too.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which recipe, where there are several.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What other rules would keep, in seconds; no Spark.
+
+    Reads measurements alone, and changes nothing. Survivors of duplicate clusters are chosen again.
+    """
+    from dataclasses import asdict
+
+    from coursepack.jobs.tables import show, whatif_parts
+    from coursepack.jobs.whatif import find_recipe
+    from coursepack.stages.whatif import Changes
+    from coursepack.stages.whatif import whatif as ask
+
+    changes = Changes(tuple(rule or ()), tuple(without or ()), tuple(profile or ()), curve)
+    answer = ask(find_recipe(workspace, name), changes)
+    if as_json:
+        typer.echo(json.dumps(asdict(answer), indent=1))
+    else:
+        show(whatif_parts(answer))
+
+
+@app.command()
 def status(workspace: Where, as_json: AsJson = False) -> None:
     """What a workspace holds, and what is unfinished."""
     from dataclasses import asdict

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pyarrow as pa
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from coursepack.stages.catalogue import Signal
     from coursepack.stages.report import Report
     from coursepack.stages.verdict import Verdict
+    from coursepack.stages.whatif import Answer, Effect, Point, Yield
 
 _PIPE_WIDTH = 100  # where there is no terminal to ask
 _REASONS = 12  # lines of reasons for dropping
 _REASON_SOURCES = 3
+_CURVE_DOMAINS = 4  # of a yield curve, in one table
 _TEXT_CHARS = 200  # shown of a document
 
 
@@ -262,6 +264,90 @@ def _cell(column: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}"
     return count(value) if isinstance(value, int) else value or "-"
+
+
+def whatif_parts(answer: "Answer") -> list[RenderableType]:
+    """What stays of each source now and with the changes, and what each changed rule does."""
+    sampled = answer.share < 1
+    table = _table(
+        f"{answer.recipe}: documents that stay", "source", "*domain", "now", "then", "change",
+        "text now", "then", "tokens now", "then",
+    )  # fmt: skip
+    for found in answer.yields:
+        table.add_row(*_yield_cells(found, sampled))
+    table.add_section()
+    table.add_row(*_yield_cells(answer.total, sampled))
+    parts: list[RenderableType] = [table]
+    if answer.effects:
+        parts.append(_effects_table(answer.effects))
+    parts += _curve_tables(answer.curve)
+    if answer.notes:
+        parts.append(Text("\n".join(answer.notes), style="dim"))
+    return [*parts, *_warnings(answer.warnings)]
+
+
+def _yield_cells(found: "Yield", sampled: bool) -> list[str]:
+    now, then = found.now, found.then
+    change = then.documents - now.documents
+    return [
+        found.source or "all",
+        found.domain,
+        count(now.documents),
+        count(then.documents) + _bound(found.then_error.documents, sampled),
+        ("+" if change > 0 else "") + count(change) + _bound(found.change_error.documents, sampled),
+        bytes_text(now.bytes),
+        bytes_text(then.bytes),
+        _rounded(now.tokens),
+        _rounded(then.tokens),
+    ]
+
+
+def _bound(error: int, sampled: bool) -> str:
+    return f" ±{count(error)}" if sampled else ""
+
+
+def _rounded(number: int) -> str:
+    """An estimate in three or four digits."""
+    for scale, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number >= scale:
+            return f"{number / scale:,.2f}{unit}"
+    return str(number)
+
+
+def _effects_table(effects: "Sequence[Effect]") -> Table:
+    table = _table("rules", "rule", "*when", "*drops", "fires on", "alone drops")
+    for effect in effects:
+        title = effect.name + _scope_text(effect.scope)
+        now = ("now", effect.now, effect.fires_now, effect.alone_now)
+        then = ("then", effect.then, effect.fires_then, effect.alone_then)
+        lines = [("", *now[1:])] if now[1:] == then[1:] else [now, then]
+        for when, predicate, fires, alone in lines:
+            numbers = ("-", "-") if predicate is None else (count(fires), count(alone))
+            table.add_row(title, when, predicate or "(no such rule)", *numbers)
+            title = ""
+    return table
+
+
+def _scope_text(scope: Sequence[str]) -> str:
+    """As one writes it after a rule's name; of many parts the first."""
+    if scope in ((), ("*",)):
+        return ""
+    more = f",+{len(scope) - 1}" if len(scope) > 1 else ""
+    return f"@{scope[0]}{more}"
+
+
+def _curve_tables(curve: "Sequence[Point]") -> Iterator[Table]:
+    """Documents and tokens by threshold; a few domains a table."""
+    domains = sorted({point.domain for point in curve})
+    kept = {(point.threshold, point.domain): point.kept for point in curve}
+    for start in range(0, len(domains), _CURVE_DOMAINS):
+        shown = domains[start : start + _CURVE_DOMAINS]
+        table = _table("documents / tokens that stay, by threshold", "below", *shown)
+        for threshold in dict.fromkeys(point.threshold for point in curve):
+            found = [kept[threshold, domain] for domain in shown]
+            cells = [f"{_rounded(one.documents)} / {_rounded(one.tokens)}" for one in found]
+            table.add_row(f"{threshold:g}", *cells)
+        yield table
 
 
 def status_parts(entries: Sequence["Entry"]) -> list[RenderableType]:

@@ -16,7 +16,7 @@ STEP = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, odd
 
 def head_ends(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Where each row's first HEAD_BYTES end, at a border of characters; int64, one a row."""
-    ends = np.minimum(offsets[1:], offsets[:-1] + HEAD_BYTES)
+    ends: np.ndarray = np.minimum(offsets[1:], offsets[:-1] + HEAD_BYTES)
     for row in np.flatnonzero(ends < offsets[1:]):
         tails = 0
         while tails < 3 and data[ends[row]] & 0xC0 == 0x80:
@@ -41,7 +41,7 @@ def clear(table: np.ndarray, pieces: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def earlier(table: np.ndarray, shift: Any, hashes: np.ndarray, piece: int) -> int:
+def earlier(table: np.ndarray, shift: Any, hashes: np.ndarray, piece: int) -> Any:
     """The first piece of the hash of `piece` that was looked up in `table`; `piece` itself where it is new."""
     wanted = hashes[piece]
     mask = (np.int64(1) << np.int64(uint64(64) - shift)) - 1

@@ -243,7 +243,7 @@ class _Reading:
                     [s.name, s.priority, s.layout, s.domain, s.fields] for s in self.recipe.source
                 ],
                 "sources_of_files": sorted(self.inventory.sources.items()),
-                "measured": self._measured(["record", "gopher", "language"]),
+                "measured": self._measured(list(columns_read(rules))),
             }
         )
 
@@ -265,10 +265,7 @@ class _Reading:
 
     def documents(self, spark: "SparkSession", rules: tuple[Rule, ...]) -> "DataFrame":
         """doc, content, bytes, source, domain, language, group, priority, metadata, failed, reason."""
-        used = {name for rule in rules for name in rule.fires.signals}
-        extra = sorted(used - {"bytes", "language"})
-        by_group = {group: [n for n in extra if SIGNALS[n].group == group] for group in
-                    ("record", "gopher", "language")}  # fmt: skip
+        by_group = columns_read(rules)
         schema = pa.schema(
             [
                 pa.field("doc", pa.int64()),
@@ -288,26 +285,17 @@ class _Reading:
         priorities = np.array([source.priority for source in self.recipe.source], np.int64)
 
         def read(group: int) -> Iterator[pa.RecordBatch]:
-            columns = [
-                "doc",
-                "content",
-                "bytes",
-                "metadata",
-                "subset",
-                "reject",
-                *by_group["record"],
-            ]
-            table = self.measured.read("record", group, list(dict.fromkeys(columns)))
-            for column_group, more in (("gopher", by_group["gopher"]),
-                                       ("language", ["language", *by_group["language"]])):  # fmt: skip
-                if more:
-                    columns_read = self.measured.read(column_group, group, ["doc", *more])
-                    if not columns_read["doc"].equals(table["doc"]):
-                        raise WorkspaceError(
-                            f"columns {column_group!r} of group {group} are out of step"
-                        )
-                    for name in more:
-                        table = table.append_column(name, columns_read[name])
+            table = self.measured.read("record", group, by_group["record"])
+            for column_group, names_read in by_group.items():
+                if column_group == "record":
+                    continue
+                columns = self.measured.read(column_group, group, ["doc", *names_read])
+                if not columns["doc"].equals(table["doc"]):
+                    raise WorkspaceError(
+                        f"columns {column_group!r} of group {group} are out of step"
+                    )
+                for name in names_read:
+                    table = table.append_column(name, columns[name])
             source = self.inventory.source_of(table["doc"].to_numpy(), PLACE_BITS)
             table = table.filter(pa.array(source >= 0))
             source = source[source >= 0].astype(np.int64)
@@ -360,6 +348,19 @@ class _Reading:
             from_arrow_schema(schema),
             self.recipe.execution.partitions,
         )
+
+
+def columns_read(rules: tuple[Rule, ...]) -> dict[str, list[str]]:
+    """Column group -> its columns that decide reads: always the record's and the language, and what rules name."""
+    found = {
+        "record": ["doc", "content", "bytes", "metadata", "subset", "reject"],
+        "language": ["language"],
+    }
+    for name in sorted({name for rule in rules for name in rule.fires.signals}):
+        columns = found.setdefault(SIGNALS[name].group, [])
+        if name not in columns:
+            columns.append(name)
+    return found
 
 
 def domain_column(recipe: Recipe, source: np.ndarray, subset: pa.ChunkedArray) -> pa.Array:

@@ -6,7 +6,7 @@ are the records of that group, in order: they align by position, so nothing join
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from coursepack.pipeline.arrow import text_buffers
+from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.documents import MEASURED_RECORD, METADATA, doc_numbers
 from coursepack.pipeline.hashing import CHOICE_BITS, choice, content_hash, fingerprint
 from coursepack.pipeline.progress import Progress
@@ -31,10 +31,19 @@ from coursepack.stages.language import identify, model_path
 from coursepack.stages.layouts import Layout
 from coursepack.stages.minhash import band_hashes
 from coursepack.stages.records import read_records
+from coursepack.stages.repetition import repetition_signals
+from coursepack.stages.web import web_signals
 from coursepack.stages.words import find_words
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# Column groups that follow from the text alone.
+TEXT_SIGNALS: dict[str, Callable[[Text], pa.RecordBatch]] = {
+    "gopher": gopher_signals,
+    "repetition": repetition_signals,
+    "web": web_signals,
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
     sample = {"sample": recipe.sample}
     groups = [
         ColumnGroup("record", 1, MEASURED_RECORD, sample),
-        ColumnGroup("gopher", 1, _signal_schema("gopher"), sample),
+        *(ColumnGroup(name, 1, _signal_schema(name), sample) for name in TEXT_SIGNALS),
         ColumnGroup(
             "language",
             1,
@@ -191,8 +200,8 @@ class MeasureTask:
         text = batch.column("text")
         if column_group == "record":
             return record_columns(batch, content)
-        if column_group == "gopher":
-            signals = gopher_signals(text)
+        if column_group in TEXT_SIGNALS:
+            signals = TEXT_SIGNALS[column_group](text)
             return dict(zip(signals.schema.names, signals.columns, strict=True))
         if column_group == "language":
             language = self.recipe.language

@@ -13,7 +13,15 @@ from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.stages.characters import BYTES, INDEX, characters, decode
-from coursepack.stages.copies import EMPTY, STEP, clear, count_copies, earlier, head_ends, table_size
+from coursepack.stages.copies import (
+    EMPTY,
+    STEP,
+    clear,
+    count_copies,
+    earlier,
+    head_ends,
+    table_size,
+)
 from coursepack.stages.words import mix
 
 TOP = (2, 3, 4)
@@ -113,7 +121,7 @@ def _split(
 
 
 @njit(nogil=True, cache=True)
-def _stripped(data: np.ndarray, start: int, end: int, is_space: np.ndarray) -> tuple[Any, Any]:
+def _stripped(data: np.ndarray, start: Any, end: Any, is_space: np.ndarray) -> tuple[Any, Any]:
     """The bounds of the text without the white space at its ends."""
     while start < end:
         code, width = decode(data, start, end)
@@ -121,7 +129,7 @@ def _stripped(data: np.ndarray, start: int, end: int, is_space: np.ndarray) -> t
             break
         start += width
     while start < end:
-        last = end - 1
+        last: Any = np.int64(end) - 1
         while last > start and data[last] & 0xC0 == 0x80:
             last -= 1
         code, width = decode(data, last, end)
@@ -139,11 +147,11 @@ def _words(
     is_space: np.ndarray,
     hashes: np.ndarray,
     ends: np.ndarray,
-) -> int:
+) -> Any:
     """The hash of each word, and in `ends` the code points of all words up to and with it."""
     words, chars = np.int64(0), np.int64(0)
     word, inside = EMPTY, False
-    i = start
+    i: Any = start
     while i < end:
         code, width = np.int64(data[i]), np.int64(1)
         if code >= 0x80:
@@ -164,7 +172,7 @@ def _words(
 
 
 @njit(nogil=True, cache=True)
-def _chars(ends: np.ndarray, place: int, n: int) -> Any:
+def _chars(ends: np.ndarray, place: Any, n: int) -> Any:
     """Characters of the n words from `place`, without what stands between them."""
     before = np.int64(ends[place - 1]) if place > 0 else np.int64(0)
     return np.int64(ends[place + n - 1]) - before
@@ -178,7 +186,7 @@ def _walk(
     firsts: np.ndarray,
     times: np.ndarray,
     ends: np.ndarray,
-) -> int:
+) -> Any:
     """Characters of the n-grams that were met before on a walk that leaves out what it counted."""
     chars, free = np.int64(0), np.int64(0)
     for k in range(left):

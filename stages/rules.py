@@ -27,10 +27,14 @@ GRAMMAR = (
 )
 
 _WEB = ("general", "web", "books", "encyclopedia", "science", "dialogue")
+_PAGES = ("general", "web")  # C4's and FineWeb's rules would drop verse, LaTeX, code and tables
 _CODE = ("code",)
 
-# Thresholds of Gopher (Rae et al. 2021, appendix A1) as datatrove's gopher_quality_filter.py reads
-# them, and of bigcode's preprocessing for StarCoder (Li et al. 2023).
+# Thresholds of Gopher (Rae et al. 2021, appendix A1) as datatrove's gopher_quality_filter.py and
+# gopher_repetition_filter.py read them, of bigcode's preprocessing for StarCoder (Li et al. 2023), of
+# C4 (Raffel et al. 2020), FineWeb (Penedo et al. 2024) and SlimPajama (Soboleva et al. 2023).
+# `c4` has C4's rules on documents alone: its edits of lines, which come first there, are not applied,
+# so lines without end punctuation are seen by these rules and stay in the text.
 PROFILES: dict[str, dict[str, RuleSettings]] = {
     "gopher": {
         "gopher_too_few_words": RuleSettings(scope=_WEB, drop="words < 50"),
@@ -50,6 +54,39 @@ PROFILES: dict[str, dict[str, RuleSettings]] = {
         "code_long_line": RuleSettings(scope=_CODE, drop="max_line_chars > 1000"),
         "code_long_mean_line": RuleSettings(scope=_CODE, drop="mean_line_chars > 100"),
         "code_few_alnum": RuleSettings(scope=_CODE, drop="alnum_ratio < 0.25"),
+    },
+    "gopher_repetition": {
+        f"gopher_{name}": RuleSettings(scope=_WEB, drop=f"{name}_ratio > {most}")
+        for name, most in (
+            ("dup_paragraph", 0.3),
+            ("dup_paragraph_char", 0.2),
+            ("dup_line", 0.3),
+            ("dup_line_char", 0.2),
+            ("top_2gram_char", 0.2),
+            ("top_3gram_char", 0.18),
+            ("top_4gram_char", 0.16),
+            ("dup_5gram_char", 0.15),
+            ("dup_6gram_char", 0.14),
+            ("dup_7gram_char", 0.13),
+            ("dup_8gram_char", 0.12),
+            ("dup_9gram_char", 0.11),
+            ("dup_10gram_char", 0.1),
+        )
+    },
+    "c4": {
+        "c4_lorem_ipsum": RuleSettings(scope=_PAGES, drop="has_lorem_ipsum"),
+        "c4_curly_brace": RuleSettings(scope=_PAGES, drop="curly_braces > 0"),
+        "c4_few_sentences": RuleSettings(scope=_PAGES, drop="sentences < 5"),
+        "c4_long_word": RuleSettings(scope=_PAGES, drop="longest_word_chars > 1000"),
+    },
+    "fineweb": {
+        "fineweb_line_punct": RuleSettings(scope=_PAGES, drop="terminal_punct_line_ratio < 0.12"),
+        "fineweb_short_lines": RuleSettings(scope=_PAGES, drop="short_line_ratio > 0.67"),
+        "fineweb_char_dup": RuleSettings(scope=_PAGES, drop="char_dup_ratio > 0.01"),
+        "fineweb_list": RuleSettings(scope=_PAGES, drop="newline_word_ratio > 0.3"),
+    },
+    "slimpajama": {
+        "slimpajama_short": RuleSettings(drop="bare_chars < 200"),  # of every source, code too
     },
 }
 

@@ -25,6 +25,8 @@ from coursepack.stages.measure import Measured, in_sample
 from coursepack.stages.rules import Rule, scope_sql, verdict_sql
 
 MOST_RULES = 63  # bits of an int64 that is not negative
+# Rows that one query counts: planning a query of many rules takes as long as counting 50,000 rows.
+_BATCH_ROWS = 500_000
 _RECORD = ("doc", "content", "bytes", "metadata", "subset", "reject")
 _TABLES = """
 create table classes (class bigint, source varchar, domain varchar, language varchar);
@@ -70,10 +72,14 @@ class Tally:
         of an input group are not of the same documents.
         """
         wanted = _by_group(signals)
+        waiting: list[pa.Table] = []
         for group in inventory.groups:
-            table = self._documents(inventory, measured, group, wanted)
-            if table.num_rows:
-                self._add(table, clusters)
+            waiting.append(self._documents(inventory, measured, group, wanted))
+            if sum(table.num_rows for table in waiting) >= _BATCH_ROWS:
+                self._add(pa.concat_tables(waiting), clusters)
+                waiting = []
+        if any(table.num_rows for table in waiting):
+            self._add(pa.concat_tables(waiting), clusters)
 
     def _documents(
         self, inventory: Inventory, measured: Measured, group: int, wanted: Mapping[str, list[str]]
@@ -132,9 +138,7 @@ class Tally:
         source = table["_source"].to_numpy()
         names = pa.array([s.name for s in sources]).take(pa.array(source))
         priorities = np.array([s.priority for s in sources], np.int64)[source]
-        table = table.append_column("_name", names).append_column(
-            "_priority", pa.array(priorities)
-        )
+        table = table.append_column("_name", names).append_column("_priority", pa.array(priorities))
         columns = "bytes, _component, doc, _name, _priority, content, metadata"
         self._query(
             f"""insert into members select _class, failed, step, {columns}

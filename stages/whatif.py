@@ -10,7 +10,6 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -320,11 +319,12 @@ def _clusters(
     return table["doc"].to_numpy(), table["component"].to_numpy()
 
 
-def _tokens_per_byte(
-    workspace: Workspace, name: str
-) -> tuple[dict[tuple[str, str], float], str]:
+def _tokens_per_byte(workspace: Workspace, name: str) -> tuple[dict[tuple[str, str], float], str]:
     """Tokens per byte of each (source, domain), ("", "") for others; and where that is from."""
-    guess = {("", ""): 1 / BYTES_PER_TOKEN}, f"tokens are bytes / {BYTES_PER_TOKEN}: no text of this recipe is encoded yet"  # fmt: skip
+    guess = (
+        {("", ""): 1 / BYTES_PER_TOKEN},
+        f"tokens are bytes / {BYTES_PER_TOKEN}: no text of recipe {name!r} has been encoded yet",
+    )
     url = workspace.path("shards", name, "plan.json")
     if not storage.exists(url):
         return guess
@@ -346,7 +346,7 @@ def _tokens_per_byte(
     ratios = {key: made / size for key, (made, size) in sums.items() if made and size}
     if ("", "") not in ratios:
         return guess
-    return ratios, f"tokens are bytes times the tokens per byte that each class was encoded to for {name!r}"
+    return ratios, f"tokens are bytes times tokens per byte of each class, as encoded for {name!r}"
 
 
 def _published(dataset: Dataset) -> Decided:
@@ -357,38 +357,51 @@ def _published(dataset: Dataset) -> Decided:
 
 
 def _fates(asked: _Asked) -> str:
-    """SQL of the table `fates`: documents by class and whether they stay, now and then.
+    """SQL of the table `fates`: documents that stay now, or then, by class.
 
     Of a cluster, the best eligible member stays: the order is that of `decide.keep_one`.
     """
+    best = (
+        "arg_min({class: class, bytes: bytes, doc: doc}, "
+        "{a: -priority, b: content, c: metadata, d: source, e: doc})"
+    )
     return f"""
-    create table places as
-        select *, row_number() over (
-            partition by component order by priority desc, content, metadata, source, doc
-        ) as place from members;
     create table best as
-        select component,
-               min(place) filter (failed & {asked.now} = 0) as best_now,
-               min(place) filter (failed & {asked.then} = 0) as best_then
-        from places group by component;
+        select {best} filter (failed & {asked.now} = 0) as old,
+               {best} filter (failed & {asked.then} = 0) as new
+        from members group by component;
     create table fates as
         select class, failed & {asked.now} = 0 as now, failed & {asked.then} = 0 as then_,
                documents, bytes, squares from cube
         union all
-        select class, coalesce(place = best_now, false), coalesce(place = best_then, false),
-               1, bytes, bytes::double * bytes from places join best using (component);
+        select old.class, true, coalesce(old.doc = new.doc, false), 1, old.bytes,
+               old.bytes::double * old.bytes from best where old is not null
+        union all
+        select new.class, false, true, 1, new.bytes, new.bytes::double * new.bytes
+        from best where new is not null and (old is null or old.doc <> new.doc);
     """
 
 
 def _yields(tally: Tally, ratios: Mapping[tuple[str, str], float]) -> tuple[Yield, ...]:
+    wheres = {"now": "now", "then": "then_", "moved": "now <> then_"}
+    kinds = {"documents": "bigint", "bytes": "bigint", "squares": "double"}
+    names = {f"{name}_{what}": kind for name in wheres for what, kind in kinds.items()}
     sums = ", ".join(
-        f"coalesce(sum({what}) filter ({where}), 0)::{kind} as {name}_{what}"
-        for name, where in (("now", "now"), ("then", "then_"), ("moved", "now <> then_"))
-        for what, kind in (("documents", "bigint"), ("bytes", "bigint"), ("squares", "double"))
+        f"sum({what}) filter ({where}) as {name}_{what}"
+        for name, where in wheres.items()
+        for what in kinds
     )
     rows = tally.rows(
-        f"""select source, domain, coalesce(sum(documents), 0)::bigint as read, {sums}
-        from classes left join fates using (class) group by all order by source, domain"""
+        f"""with counted as (
+            select class, sum(documents) as read
+            from (select class, documents from cube
+                  union all select class, count(*) from members group by class)
+            group by class
+        ), stays as (select class, {sums} from fates group by class)
+        select source, domain, coalesce(sum(read), 0)::bigint as read,
+               {", ".join(f"coalesce(sum({name}), 0)::{kind} as {name}" for name, kind in names.items())}
+        from classes left join counted using (class) left join stays using (class)
+        group by all order by source, domain"""
     )
     return tuple(_yield(row, tally.share, _ratio(ratios, row)) for row in rows)
 
@@ -454,7 +467,9 @@ def _check(
         for row in Decided(dataset, records).funnel()
         if not row["reason"]
     }
-    found = {(y.source, y.domain): (y.now.documents, y.now.bytes) for y in yields if y.now.documents}
+    found = {
+        (y.source, y.domain): (y.now.documents, y.now.bytes) for y in yields if y.now.documents
+    }
     if found != decided:
         raise WorkspaceError(
             f"{dataset.url!r} keeps other documents than its measurements say; delete it and run "
@@ -476,17 +491,19 @@ def _effects(tally: Tally, asked: _Asked) -> tuple[tuple[Effect, ...], tuple[str
         count = round(sum(fired for fired, _ in fires.values()) / tally.share)
         if asked.now & bit:
             alone = _alone(tally, asked.now, bit)
-            effect = replace(effect, now=_shown(rule), fires_now=count, alone_now=alone)
+            effect = replace(effect, now=rule.fires.text, fires_now=count, alone_now=alone)
         if asked.then & bit:
             alone = _alone(tally, asked.then, bit)
-            effect = replace(effect, scope=rule.scope, then=_shown(rule), fires_then=count, alone_then=alone)  # fmt: skip
+            effect = replace(
+                effect,
+                scope=rule.scope,
+                then=rule.fires.text,
+                fires_then=count,
+                alone_then=alone,
+            )
             warnings += _warned(rule, fires)
         effects[rule.name] = effect
     return tuple(effects.values()), tuple(warnings)
-
-
-def _shown(rule: Rule) -> str:
-    return rule.fires.text
 
 
 def _fires(tally: Tally, bit: int) -> dict[str, tuple[int, int]]:
@@ -503,8 +520,7 @@ def _fires(tally: Tally, bit: int) -> dict[str, tuple[int, int]]:
 
 def _warned(rule: Rule, fires: Mapping[str, tuple[int, int]]) -> list[str]:
     if not any(fired for fired, _ in fires.values()):
-        scope = f" in {', '.join(rule.scope)}" if rule.scope not in ((), ("*",)) else ""
-        return [f"rule {rule.name!r} never fires{scope}"]
+        return [f"rule {rule.name!r} never fires"]
     return [
         f"rule {rule.name!r} fires on {fired / documents:.0%} of source {source!r}"
         for source, (fired, documents) in fires.items()
@@ -519,7 +535,7 @@ def _alone(tally: Tally, rules: int, bit: int) -> int:
         + (select count(*) from (select component from members group by component
            having not bool_or(failed & {rules} = 0) and bool_or(failed & {rules} = {bit}))) as alone"""
     )
-    return round(row["alone"] / tally.share)
+    return round(int(row["alone"]) / tally.share)
 
 
 def _curve(
@@ -532,14 +548,19 @@ def _curve(
     rows = list(
         tally.rows(
             f"""
-            with stays as (
+            with places as (
+                select *, row_number() over (
+                    partition by component order by priority desc, content, metadata, source, doc
+                ) as place from members where failed & {asked.then} = 0
+            ),
+            stays as (
                 select class, 0 as first, step as last, documents, bytes from cube
                 where failed & {asked.then} = 0
                 union all
                 select class, coalesce(max(step) over (
                     partition by component order by place
                     rows between unbounded preceding and 1 preceding), 0), step, 1, bytes
-                from places where failed & {asked.then} = 0
+                from places
             )
             select number, source, domain,
                    coalesce(sum(documents) filter (first <= number and number < last), 0)::bigint as documents,

@@ -5,12 +5,13 @@ import pytest
 
 from coursepack.pipeline.documents import MEASURED_RECORD
 from coursepack.stages.catalogue import SIGNALS, group_schema
-from coursepack.stages.gopher import gopher_signals
+from coursepack.stages.measure import TEXT_SIGNALS
 
 
+@pytest.mark.parametrize("group", TEXT_SIGNALS)
 @pytest.mark.parametrize("texts", [["some text"], [None], []])
-def test_gopher_signals_are_those_of_the_catalogue(texts: list[str | None]) -> None:
-    assert gopher_signals(pa.array(texts, pa.string())).schema == group_schema("gopher")
+def test_signals_of_texts_are_those_of_the_catalogue(texts: list[str | None], group: str) -> None:
+    assert TEXT_SIGNALS[group](pa.array(texts, pa.string())).schema == group_schema(group)
 
 
 def test_record_signals_are_columns_of_the_record() -> None:
@@ -19,10 +20,9 @@ def test_record_signals_are_columns_of_the_record() -> None:
 
 
 def test_each_signal_is_described_once() -> None:
-    assert {signal.group for signal in SIGNALS.values()} == {"record", "gopher", "language"}
-    assert sum(len(group_schema(group)) for group in ("record", "gopher", "language")) == len(
-        SIGNALS
-    )
+    groups = {"record", "language", *TEXT_SIGNALS}
+    assert {signal.group for signal in SIGNALS.values()} == groups
+    assert sum(len(group_schema(group)) for group in groups) == len(SIGNALS)
     for name, signal in SIGNALS.items():
         assert name == signal.name
         assert signal.unit

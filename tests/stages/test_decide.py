@@ -14,10 +14,12 @@ from coursepack.pipeline.documents import DECISIONS
 from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.recipe import Recipe, RuleSettings, Source, parse
 from coursepack.pipeline.workspace import Dataset, Record
+from coursepack.stages import catalogue
 from coursepack.stages.decide import (
     Decided,
     SliceWriter,
     check_limits,
+    columns_read,
     domain_column,
     failed_rules,
     first_reasons,
@@ -169,6 +171,22 @@ def test_without_rules_only_rejects_have_reasons():
     failed = failed_rules((), table)
     assert failed.tolist() == [0, 0]
     assert first_reasons((), failed, table["reject"]).to_pylist() == [None, "empty"]
+
+
+def test_only_the_column_groups_that_rules_name_are_read():
+    types = {name: signal.type for name, signal in catalogue.SIGNALS.items()}
+    record = ["doc", "content", "bytes", "metadata", "subset", "reject"]
+    assert columns_read(()) == {"record": record, "language": ["language"]}
+    own = {"a": "bytes < 9 or subset = 'x' or length(url) < 3", "b": "language_score < 0.5"}
+    own |= {"c": "words < 5 and language = 'en'", "d": "dup_line_ratio > words"}
+    rules = expand(["c4"], {name: RuleSettings(drop=text) for name, text in own.items()}, types)
+    assert columns_read(rules) == {
+        "record": [*record, "url"],
+        "language": ["language", "language_score"],
+        "gopher": ["words"],
+        "repetition": ["dup_line_ratio"],
+        "web": ["curly_braces", "has_lorem_ipsum", "longest_word_chars", "sentences"],
+    }
 
 
 A, B, C = b"a" * 16, b"b" * 16, b"\xff" * 16

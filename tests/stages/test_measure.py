@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from coursepack.pipeline.documents import MEASURED_RECORD, METADATA, RECORDS
 from coursepack.pipeline.hashing import content_hash
 from coursepack.pipeline.tasks import check_balance
-from coursepack.stages.gopher import gopher_signals
 from coursepack.stages.inventory import group_name
 from coursepack.stages.measure import (
+    TEXT_SIGNALS,
     Measured,
     MeasureTask,
     column_groups,
@@ -92,7 +92,7 @@ def _groups(folder, **changes):
         ({"dedup": {"exact": False}}, set()),
         ({"dedup": {"fuzzy": {"bands": 9}}}, {"bands"}),
         ({"dedup": {"fuzzy": {"seed": 9}}}, {"bands"}),
-        ({"sample": 0.5}, {"record", "gopher", "language", "bands"}),
+        ({"sample": 0.5}, {"record", "language", "bands", *TEXT_SIGNALS}),
         ({"rules": {"profiles": ["gopher"]}, "execution": {"partitions": 3}}, set()),
     ],
 )
@@ -112,7 +112,7 @@ def test_the_language_model_counts_by_its_bytes(tmp_path):
 
 
 TEXTS = ["The quick brown fox jumps over the lazy dog. " * 3, "größer als 人\n", "- a\n- b\n", "x"]
-NAMES = ("record", "gopher", "bands")  # language is a model that may not be installed
+NAMES = ("record", "bands", *TEXT_SIGNALS)  # language is a model that may not be installed
 
 
 def _measured(folder, names=NAMES, **changes):
@@ -150,9 +150,9 @@ def test_a_tiny_group(tmp_path):
         counts = measured.records[name][group_name(0)].counts
         assert counts == {"in": 6, "file:0": 2, "file:1": 4}
         check_balance(name, measured.records[name].values())
-    signals = gopher_signals(text)
-    for name in signals.schema.names:
-        assert measured.read("gopher", 0)[name].combine_chunks() == signals.column(name)
+    for name, signals_of in TEXT_SIGNALS.items():
+        found = measured.read(name, 0).drop_columns(["doc"]).combine_chunks()
+        assert found == pa.Table.from_batches([signals_of(text)])
     bands = measured.read("bands", 0)["bands"].combine_chunks()
     assert bands == band_hashes(find_words(text), 3, 8, 5, 1).cast(bands.type)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.recipe import RuleSettings
+from coursepack.stages.catalogue import SIGNALS as SIGNAL_CATALOGUE
 from coursepack.stages.rules import (
     MAX_RULES,
     PROFILES,
@@ -418,10 +419,11 @@ GOPHER |= {
 GOPHER |= {"words": pa.int64(), "stop_words": pa.int64(), "language": pa.string()}
 CODE = {"max_line_chars": pa.int64(), "mean_line_chars": pa.float64(), "alnum_ratio": pa.float64()}
 ALL = GOPHER | CODE
+KNOWN = {name: signal.type for name, signal in SIGNAL_CATALOGUE.items()}
 
 
 def test_profiles_have_the_thresholds_of_their_papers() -> None:
-    rules = {rule.name: rule for rule in expand(("gopher", "code"), {}, ALL)}
+    rules = {rule.name: rule for rule in expand(tuple(PROFILES), {}, KNOWN)}
     good = {
         "words": 50,
         "mean_word_chars": 10.0,
@@ -431,6 +433,14 @@ def test_profiles_have_the_thresholds_of_their_papers() -> None:
     good |= {"bullet_line_ratio": 0.9, "ellipsis_line_ratio": 0.3, "alpha_word_ratio": 0.8}
     good |= {"stop_words": 2, "language": "en", "max_line_chars": 1000, "mean_line_chars": 100.0}
     good |= {"alnum_ratio": 0.25}
+    good |= {"dup_line_ratio": 0.3, "dup_paragraph_ratio": 0.3, "dup_line_char_ratio": 0.2}
+    good |= {"dup_paragraph_char_ratio": 0.2, "top_2gram_char_ratio": 0.2}
+    good |= {"top_3gram_char_ratio": 0.18, "top_4gram_char_ratio": 0.16}
+    good |= {f"dup_{n}gram_char_ratio": round(0.2 - n / 100, 2) for n in range(5, 11)}
+    good |= {"has_lorem_ipsum": False, "curly_braces": 0, "sentences": 5}
+    good |= {"longest_word_chars": 1000, "terminal_punct_line_ratio": 0.12}
+    good |= {"short_line_ratio": 0.67, "char_dup_ratio": 0.01, "newline_word_ratio": 0.3}
+    good |= {"bare_chars": 200}
     worse = {
         "gopher_too_few_words": {"words": 49},
         "gopher_too_many_words": {"words": 100_001},
@@ -445,18 +455,41 @@ def test_profiles_have_the_thresholds_of_their_papers() -> None:
         "code_long_line": {"max_line_chars": 1001},
         "code_long_mean_line": {"mean_line_chars": 100.1},
         "code_few_alnum": {"alnum_ratio": 0.24},
+        "c4_lorem_ipsum": {"has_lorem_ipsum": True},
+        "c4_curly_brace": {"curly_braces": 1},
+        "c4_few_sentences": {"sentences": 4},
+        "c4_long_word": {"longest_word_chars": 1001},
+        "fineweb_line_punct": {"terminal_punct_line_ratio": 0.119},
+        "fineweb_short_lines": {"short_line_ratio": 0.671},
+        "fineweb_char_dup": {"char_dup_ratio": 0.011},
+        "fineweb_list": {"newline_word_ratio": 0.301},
+        "slimpajama_short": {"bare_chars": 199},
+    }
+    repetition = [name for name in good if name.startswith(("dup_", "top_"))]
+    worse |= {
+        f"gopher_{name.removesuffix('_ratio')}": {name: good[name] + 0.001} for name in repetition
     }
     assert set(worse) == set(rules) == {name for p in PROFILES.values() for name in p}
     rows = [good, good | {"words": 100_000, "mean_word_chars": 3.0}]
     rows += [good | change for change in worse.values()]
     rows += [good | {"stop_words": 0, "language": "de"}, dict.fromkeys(good)]
     with duckdb.connect() as connection:
-        connection.register("rows", pa.Table.from_pylist(rows, schema=pa.schema(list(ALL.items()))))
+        connection.register(
+            "rows",
+            pa.Table.from_pylist(rows, schema=pa.schema([(name, KNOWN[name]) for name in good])),
+        )
         listed = ", ".join(f"{verdict_sql(rule).duckdb}" for rule in rules.values())
         found = connection.sql(f"select {listed} from rows").fetchall()
     fired = [{name for name, fires in zip(rules, row, strict=True) if fires} for row in found]
     assert fired == [set(), set(), *({name} for name in worse), set(), set()]
     assert all(rule.reason == rule.name for rule in rules.values())
+
+
+def test_curly_braces_are_asked_of_pages_alone() -> None:
+    for profile in ("c4", "fineweb", "gopher_repetition"):
+        for rule in PROFILES[profile].values():
+            assert not {"code", "math", "sql"} & set(rule.scopes)
+    assert set(PROFILES["c4"]["c4_curly_brace"].scopes) == {"general", "web"}
 
 
 def test_expand_keeps_recipe_order_and_negates_keep() -> None:
@@ -476,7 +509,11 @@ def test_expand_keeps_recipe_order_and_negates_keep() -> None:
 @pytest.mark.parametrize(
     ("profiles", "own", "said"),
     [
-        (("gopherr",), {}, "there is no profile 'gopherr'; the profiles are gopher, code"),
+        (
+            ("gopherr",),
+            {},
+            "there is no profile 'gopherr'; the profiles are gopher, code, gopher_rep",
+        ),
         (("code", "code"), {}, "the profile 'code' is listed twice"),
         (("code",), {"code_long_line": RuleSettings(drop="words < 1")}, "two rules are called"),
         ((), {"Bad-Name": RuleSettings(drop="words < 1")}, "names of rules are snake case"),

@@ -8,6 +8,7 @@ import pytest
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from short_texts import TEXTS, reasons
 
 from coursepack.stages import copies
 from coursepack.stages.characters import characters
@@ -67,11 +68,19 @@ def twin(text: str | None) -> dict[str, float | bool | None]:
     }
 
 
+SIGNS = ".", "...", "?!", "。", "…", "।", "」", '"', "'", ")", "”", ",", "{", "}", "\0", "\x1d"
+SPACES = "\n", "\n", " ", "\t", "\xa0", "\u2028", "\r\n"
+PHRASES = (
+    "Lorem\nIpsum",
+    "JavaScript",
+    "javascrip",
+    "java",
+    "USE COOKIES",
+    "use of Cookies",
+    *POLICY,
+)
 PIECE = st.sampled_from(
-    [*("a", "Be", "é", "漢", "\n", "\n", " ", "\t", "\xa0", "\u2028", "\r\n", "{", "}", "\0", "İ")]
-    + [*(".", "...", "?!", "。", "…", "।", "」", '"', "'", ")", "”", ",", "x" * 30, "\x1d")]
-    + [*("lorem ipsum", "Lorem\nIpsum", "JavaScript", "javascrip", "uses cookies", "USE COOKIES")]
-    + [*("use of Cookies", "privacy policy", "terms of use", "cookie policy", "java", "script")]
+    [*SIGNS, *SPACES, *PHRASES, "lorem ipsum", "script", "a", "Be", "é", "漢", "İ", "x" * 30]
 )
 TEXT = st.one_of(
     st.lists(PIECE | st.text(max_size=2), max_size=20).map("".join),
@@ -118,7 +127,11 @@ def test_sentences(text: str, count: int) -> None:
 
 
 def test_phrases_inside_words_and_across_lines() -> None:
-    texts = ["houses cookies\nNOJAVASCRIPTS javascript\nterms of\nuse", "Lorem  ipsum", "LOREM IPSUM"]
+    texts = [
+        "houses cookies\nNOJAVASCRIPTS javascript\nterms of\nuse",
+        "Lorem  ipsum",
+        "LOREM IPSUM",
+    ]
     found = web_signals(pa.array(texts)).to_pydict()
     assert found["policy_lines"] == [1, 0, 0]
     assert found["javascript_lines"] == [1, 0, 0]
@@ -137,3 +150,56 @@ def test_the_head_of_a_very_long_text_is_measured(monkeypatch: pytest.MonkeyPatc
     texts = ["é{" * 30, "a. b\n" * 9, "short."]
     heads = ["é{" * 6 + "é", "a. b\n" * 4, "short."]
     assert web_signals(pa.array(["x", *texts]).slice(1)).to_pylist() == [twin(h) for h in heads]
+
+
+# datatrove 0.10.1: what FineWebQualityFilter returned, in our names, and the four ratios it compares, to
+# six places; its word tokenizer was replaced by `str.split`.
+DATATROVE: dict[str, tuple[str | None, tuple[float, ...]]] = {
+    "sonnet": (None, (0.333333, 0, 0, 0.132075)),
+    "genesis": (None, (1.0, 0, 0, 0)),
+    "jack": ("fineweb_short_lines", (0.25, 0.857143, 0.456647, 0.221477)),
+    "row": ("fineweb_short_lines", (0.5, 0.75, 0.666667, 0.277778)),
+    "bottles": ("fineweb_char_dup", (0.25, 0, 0.40668, 0.150538)),
+    "gettysburg": (None, (1.0, 0, 0, 0.039604)),
+    "menu": ("fineweb_line_punct", (0, 1.0, 0.354167, 1.090909)),
+    "notice": ("fineweb_char_dup", (1.0, 0, 0.398058, 0.076923)),
+    "lorem": (None, (1.0, 0, 0, 0)),
+    "log": ("fineweb_line_punct", (0, 0, 0, 0.1)),
+    "table": ("fineweb_line_punct", (0, 1.0, 0, 1.0)),
+    "ascii_art": ("fineweb_line_punct", (0, 1.0, 0.4, 0.454545)),
+    "python": ("fineweb_line_punct", (0, 1.0, 0.103004, 0.382353)),
+    "javascript": ("fineweb_line_punct", (0, 1.0, 0, 0.555556)),
+    "sql": ("fineweb_line_punct", (0, 0, 0, 0)),
+    "math": (None, (1.0, 0, 0, 0.166667)),
+    "german": (None, (1.0, 0, 0, 0.04878)),
+    "chinese": ("fineweb_list", (1.0, 0.5, 0, 1.0)),
+    "hindi": (None, (1.0, 0, 0, 0.043478)),
+    "list": ("fineweb_line_punct", (0, 1.0, 0.292683, 0.75)),
+    "spam": ("fineweb_line_punct", (0, 0, 0, 0)),
+    "one_word": ("fineweb_line_punct", (0, 1.0, 0, 0)),
+    "indented": ("fineweb_line_punct", (0, 1.0, 0, 1.75)),
+}
+
+
+def test_datatroves_numbers_and_verdicts() -> None:
+    found = web_signals(pa.array(TEXTS.values()))
+    for name, row in zip(TEXTS, found.to_pylist(), strict=True):
+        assert list(row.values())[:4] == pytest.approx(DATATROVE[name][1], abs=1e-6), name
+    assert reasons("fineweb", found) == [DATATROVE[name][0] for name in TEXTS]
+
+
+def test_where_datatrove_differs() -> None:
+    # Signs that became ends of sentences in later versions of Unicode are not in its list.
+    found = web_signals(pa.array(["\u2e60\n\U000113d4\n\u17d6\nx"])).to_pydict()
+    assert found["terminal_punct_line_ratio"] == [0.75]
+
+
+def test_c4_and_slimpajama_verdicts() -> None:
+    five = "One. Two! Three? Four. Five."
+    texts = [five, five[:-1], five + "{", five + " Lorem Ipsum"]
+    texts += [f"{five} {'x' * length}" for length in (1000, 1001)]
+    wanted = [None, "c4_few_sentences", None, None, None, "c4_long_word"]
+    wanted[2:4] = ["c4_curly_brace", "c4_lorem_ipsum"]
+    assert reasons("c4", web_signals(pa.array(texts))) == wanted
+    texts = ["ab, " * 66 + "cd", "ab, " * 66 + "c"]  # 67 words and the spaces between: 200 and 199
+    assert reasons("slimpajama", web_signals(pa.array(texts))) == [None, "slimpajama_short"]
