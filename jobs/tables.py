@@ -391,6 +391,7 @@ def verdict_parts(verdict: "Verdict", meanings: Mapping[str, str]) -> list[Rende
 def signal_parts(signals: Iterable["Signal"]) -> list[RenderableType]:
     """The catalogue of signals."""
     table = _table("signals a rule may name", "signal", "*type", "*unit", "*meaning", "*from")
+    table.columns[0].no_wrap = True  # names are to be copied
     for signal in signals:
         table.add_row(signal.name, str(signal.type), signal.unit, signal.meaning, signal.source)
     return [table]

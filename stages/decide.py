@@ -71,7 +71,7 @@ def decide(
     Raises SourceError where a source has more rejected records than `limits.rejected` allows.
     """
     rules = rules_of(recipe)
-    reading = _Reading(recipe, inventory, measured)
+    reading = Reading(recipe, inventory, measured)
     dataset = inventory.workspace.dataset("decisions", reading.fingerprint(rules))
     names = [group_name(group) for group in inventory.groups]
     found = dataset.records(names)
@@ -104,7 +104,7 @@ def rules_of(recipe: Recipe) -> tuple[Rule, ...]:
 
 
 def find_components(
-    spark: "SparkSession", recipe: Recipe, reading: "_Reading"
+    spark: "SparkSession", recipe: Recipe, reading: "Reading"
 ) -> tuple[Dataset, Record] | None:
     """The clusters of duplicates, written once for all rules that are tried on them."""
     dataset = reading.inventory.workspace.dataset("components", reading.duplicates_fingerprint())
@@ -122,7 +122,7 @@ def find_components(
 def decisions(
     spark: "SparkSession",
     rules: tuple[Rule, ...],
-    reading: "_Reading",
+    reading: "Reading",
     components: tuple[Dataset, Record] | None,
 ) -> "DataFrame":
     """One row a document: DECISIONS, and the `group` it belongs to."""
@@ -145,7 +145,7 @@ def decisions(
 def keep_one(members: "DataFrame") -> "DataFrame":
     """Of each `component` (bigint; null: alone) the best eligible member, one whose `reason` is null.
 
-    `members` has the columns of `_Reading.documents` and `component`; one row a document, as `decisions`.
+    `members` has the columns of `Reading.documents` and `component`; one row a document, as `decisions`.
     """
     from pyspark.sql import functions as F
 
@@ -175,7 +175,7 @@ def keep_one(members: "DataFrame") -> "DataFrame":
 
 
 def duplicate_pairs(
-    spark: "SparkSession", recipe: Recipe, reading: "_Reading"
+    spark: "SparkSession", recipe: Recipe, reading: "Reading"
 ) -> "DataFrame | None":
     """Edges (a, b) between documents of one content, or of one band; None where nothing is asked.
 
@@ -223,7 +223,7 @@ def first_reasons(rules: tuple[Rule, ...], failed: np.ndarray, reject: pa.Chunke
 
 
 @dataclass(frozen=True)
-class _Reading:
+class Reading:
     """Reads measurements of the recipe's files into Spark, with each document's source and domain."""
 
     recipe: Recipe

@@ -21,8 +21,7 @@ from coursepack.pipeline.recipe import Recipe, RuleSettings
 from coursepack.pipeline.workspace import Dataset, Workspace
 from coursepack.stages.catalogue import SIGNALS
 from coursepack.stages.components import GROUP
-from coursepack.stages.decide import Decided, rules_of
-from coursepack.stages.decide import _Reading as Reading
+from coursepack.stages.decide import Decided, Reading, rules_of
 from coursepack.stages.encode import Encoded
 from coursepack.stages.inventory import Inventory, group_name, take_inventory
 from coursepack.stages.measure import Measured, column_groups
@@ -369,7 +368,7 @@ def _fates(asked: _Asked) -> str:
     create table best as
         select {best} filter (failed & {asked.now} = 0) as old,
                {best} filter (failed & {asked.then} = 0) as new
-        from members group by component;
+        from members where failed & {asked.now} = 0 or failed & {asked.then} = 0 group by component;
     create table fates as
         select class, failed & {asked.now} = 0 as now, failed & {asked.then} = 0 as then_,
                documents, bytes, squares from cube
