@@ -12,9 +12,7 @@ from pathlib import Path
 import pyspark
 import pytest
 from separate_run import HOOKS, Strike, end_session, run_apart, small_recipe
-from small_run import shard_hashes, write_corpus
-
-from coursepack.jobs.run import run
+from small_run import shard_hashes
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -28,15 +26,6 @@ SPECULATION = {
     "spark.executor.memory": "1g",
     "spark.executor.cores": "1",
 }
-
-
-@pytest.fixture(scope="module")
-def whole(spark, tmp_path_factory):
-    """The corpus, and the workspace of a run on two cores, in this process."""
-    folder = tmp_path_factory.mktemp("whole")
-    write_corpus(folder / "corpus", parts=1)
-    run(small_recipe(folder / "corpus", folder / "ws"), spark)
-    return folder / "corpus", folder / "ws"
 
 
 @pytest.mark.parametrize("master", ["local[1]", "local-cluster[2,1,1024]"])

@@ -10,23 +10,13 @@ from pathlib import Path
 
 import pytest
 from separate_run import DATASETS, Strike, committed, listed, run_apart, small_recipe
-from small_run import shard_hashes, write_corpus
+from small_run import shard_hashes
 
-from coursepack.jobs.run import run
 from coursepack.stages.lineage import Lineage
 
 pytestmark = pytest.mark.spark
 DATA, RECORD = r"/[^/]+\.(parquet|arrow)$", r"/commits/"
 MOMENTS = {"written": DATA, "before": RECORD, "after": RECORD}
-
-
-@pytest.fixture(scope="module")
-def whole(spark, tmp_path_factory):
-    """The corpus, and the workspace of an undisturbed run."""
-    folder = tmp_path_factory.mktemp("whole")
-    write_corpus(folder / "corpus", parts=1)
-    run(small_recipe(folder / "corpus", folder / "ws"), spark)
-    return folder / "corpus", folder / "ws"
 
 
 @pytest.mark.parametrize(

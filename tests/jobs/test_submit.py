@@ -12,22 +12,12 @@ from typing import Any
 import pyspark
 import pytest
 from separate_run import small_recipe
-from small_run import shard_hashes, write_corpus
+from small_run import shard_hashes
 
 import coursepack
-from coursepack.jobs.run import run
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def whole(spark, tmp_path_factory):
-    """The corpus, and the workspace of a run in this process."""
-    folder = tmp_path_factory.mktemp("whole")
-    write_corpus(folder / "corpus", parts=1)
-    run(small_recipe(folder / "corpus", folder / "ws"), spark)
-    return folder / "corpus", folder / "ws"
 
 
 @pytest.fixture(scope="module")
