@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.recipe import Recipe, Source
 from coursepack.stages.check import check
-from coursepack.stages.decide import source_domain
+from coursepack.stages.domains import source_domain
 from coursepack.stages.inventory import Found
 from coursepack.stages.layouts import layout_of
 from coursepack.stages.records import Split, read_records

@@ -5,7 +5,8 @@ import difflib
 from coursepack.pipeline import storage
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.recipe import Recipe, Selector
-from coursepack.stages.decide import rules_of, source_domains
+from coursepack.stages.decide import rules_of
+from coursepack.stages.domains import source_domains
 from coursepack.stages.inventory import Found, source_files
 from coursepack.stages.layouts import layout_of
 

@@ -21,13 +21,13 @@ from coursepack.pipeline.documents import DECISIONS, PLACE_BITS, REJECTS
 from coursepack.pipeline.errors import SourceError, WorkspaceError
 from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.progress import Progress
-from coursepack.pipeline.recipe import Recipe, Source
+from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.tasks import merge, table_of, write_runs
 from coursepack.pipeline.workspace import Dataset, Record
 from coursepack.stages.catalogue import SIGNALS
 from coursepack.stages.components import GROUP, write_components
+from coursepack.stages.domains import domain_column
 from coursepack.stages.inventory import Inventory, group_name
-from coursepack.stages.layouts import domain_of, layout_of, part_key
 from coursepack.stages.measure import Measured
 from coursepack.stages.rules import Rule, expand, scope_sql, verdict_sql
 
@@ -363,15 +363,6 @@ def columns_read(rules: tuple[Rule, ...]) -> dict[str, list[str]]:
     return found
 
 
-def domain_column(recipe: Recipe, source: np.ndarray, subset: pa.ChunkedArray) -> pa.Array:
-    """The domain of each row, by its source (index in the recipe, int64) and subset."""
-    codes = subset.combine_chunks().dictionary_encode()
-    names = [*(value.as_py() for value in codes.dictionary), None]  # one a distinct subset
-    index = codes.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
-    flat = [source_domain(s, name) for s in recipe.source for name in names]
-    return pa.array(flat, pa.string()).take(pa.array(source * len(names) + index))
-
-
 _BUCKETS = pa.schema(
     [("kind", pa.int32()), ("high", pa.int64()), ("low", pa.int64()), ("doc", pa.int64())]
 )
@@ -380,26 +371,6 @@ _BUCKETS = pa.schema(
 def _bucket_rows(kind: int, high: np.ndarray, low: np.ndarray, doc: np.ndarray) -> pa.RecordBatch:
     kinds = np.full(len(doc), kind, np.int32)
     return pa.record_batch([pa.array(c) for c in (kinds, high, low, doc)], schema=_BUCKETS)
-
-
-def source_domain(source: Source, subset: str | None) -> str:
-    """The domain of a source's documents in `subset`: the recipe's word, else the layout's."""
-    layout = layout_of(source.layout, source.fields)
-    if isinstance(source.domain, str):
-        return source.domain
-    own = {part_key(name): domain for name, domain in (source.domain or {}).items()}
-    known = own.get(part_key(subset or ""))
-    if known is None and part_key(subset or "") not in layout.domains:
-        known = own.get("default")
-    return known or domain_of(layout, subset)
-
-
-def source_domains(source: Source) -> set[str]:
-    """All domains that documents of the source may have."""
-    layout = layout_of(source.layout, source.fields)
-    if isinstance(source.domain, str):
-        return {source.domain}
-    return {layout.domain, *layout.domains.values(), *(source.domain or {}).values()}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from coursepack.pipeline.documents import METADATA
 from coursepack.pipeline.errors import RecipeError
 
@@ -102,15 +99,6 @@ def subset_of_path(chosen: Layout, url: str) -> str | None:
 def domain_of(chosen: Layout, subset: str | None) -> str:
     """The domain of a part; the layout's own where the part is unknown."""
     return chosen.domains.get(part_key(subset or ""), chosen.domain)
-
-
-def domain_column(chosen: Layout, subset: pa.Array) -> pa.Array:
-    """`domain_of` for a `string` column; never null."""
-    if not chosen.domains:
-        return pa.repeat(chosen.domain, len(subset))
-    keys = pc.replace_substring_regex(pc.utf8_lower(subset), "[ _]+", "-")
-    places = pc.index_in(keys, value_set=pa.array(list(chosen.domains), pa.string()))
-    return pc.fill_null(pc.take(pa.array(list(chosen.domains.values())), places), chosen.domain)
 
 
 def _hint(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ from coursepack.pipeline.errors import WorkspaceError
 from coursepack.pipeline.hashing import CHOICE_BITS, choice
 from coursepack.pipeline.recipe import Recipe
 from coursepack.stages.catalogue import SIGNALS
-from coursepack.stages.decide import domain_column
+from coursepack.stages.domains import domain_column
 from coursepack.stages.inventory import Inventory
 from coursepack.stages.measure import Measured, in_sample
 from coursepack.stages.rules import Rule, scope_sql, verdict_sql

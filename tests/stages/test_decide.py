@@ -20,13 +20,11 @@ from coursepack.stages.decide import (
     SliceWriter,
     check_limits,
     columns_read,
-    domain_column,
     failed_rules,
     first_reasons,
     keep_one,
-    source_domain,
-    source_domains,
 )
+from coursepack.stages.domains import domain_column, source_domain, source_domains
 from coursepack.stages.layouts import part_key
 from coursepack.stages.rules import Rule, expand
 

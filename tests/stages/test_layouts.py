@@ -3,7 +3,6 @@
 import pickle
 
 import orjson
-import pyarrow as pa
 import pytest
 
 from coursepack.pipeline.errors import RecipeError
@@ -11,7 +10,6 @@ from coursepack.stages.layouts import (
     CONTAINERS,
     LAYOUTS,
     NAMES,
-    domain_column,
     domain_of,
     layout_of,
     part_key,
@@ -106,9 +104,6 @@ def test_subset_of_path(name, url, subset):
 )
 def test_domains(name, subset, domain):
     assert domain_of(layout_of(name), subset) == domain
-    column = pa.array(["?", None, subset, ""], pa.string()).slice(1)
-    found = domain_column(layout_of(name), column)
-    assert found.to_pylist() == [domain_of(layout_of(name), s) for s in (None, subset, "")]
 
 
 def test_the_pile_has_22_sets():
