@@ -1,5 +1,6 @@
 """Arrow arrays as NumPy views of their buffers, and back: the one place that knows offsets, slices and nulls."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -63,3 +64,14 @@ def fixed_rows(column: Text) -> np.ndarray:
         return np.zeros((0, width), np.uint8)
     data = np.frombuffer(array.buffers()[1], np.uint8)
     return data[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
+
+
+def totals(keys: Sequence[Text], name: str, sizes: Text) -> dict[str, int]:
+    """Rows and sums by key: `documents:a/b/c` and `<name>:a/b/c`; a null in a key is the empty text."""
+    joined = pc.binary_join_element_wise(*(pc.fill_null(key, "") for key in keys), "/")
+    table = pa.table({"key": joined, "size": sizes}).group_by("key")
+    counts: dict[str, int] = {}
+    for row in table.aggregate([("size", "sum"), ([], "count_all")]).to_pylist():
+        counts[f"documents:{row['key']}"] = row["count_all"]
+        counts[f"{name}:{row['key']}"] = row["size_sum"]
+    return counts

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from coursepack.pipeline.arrow import fixed_rows, text_buffers
+from coursepack.pipeline.arrow import fixed_rows, text_buffers, totals
 from coursepack.pipeline.documents import DECISIONS, PLACE_BITS, REJECTS
 from coursepack.pipeline.errors import SourceError, WorkspaceError
 from coursepack.pipeline.hashing import fingerprint
@@ -395,13 +395,9 @@ class SliceWriter:
 
 
 def _count_funnel(out: Any, table: pa.Table) -> None:
-    keys = pc.binary_join_element_wise(
-        table["source"], table["domain"], pc.fill_null(table["reason"], ""), "/"
-    )
-    totals = pa.table({"key": keys, "bytes": table["bytes"]}).group_by("key")
-    for row in totals.aggregate([("bytes", "sum"), ([], "count_all")]).to_pylist():
-        out.count("documents:" + row["key"], row["count_all"])
-        out.count("bytes:" + row["key"], row["bytes_sum"])
+    keys = [table["source"], table["domain"], table["reason"]]
+    for key, count in totals(keys, "bytes", table["bytes"]).items():
+        out.count(key, count)
 
 
 def _digest(state: Any, table: pa.Table) -> None:

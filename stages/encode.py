@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from coursepack.pipeline.arrow import binary_array, fixed_rows
+from coursepack.pipeline.arrow import binary_array, fixed_rows, totals
 from coursepack.pipeline.documents import TOKENS, doc_numbers
 from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.hashing import choice, content_hash, fingerprint
@@ -193,10 +193,6 @@ class EncodeTask:
 
 def count_classes(out: Any, tokens: pa.Table) -> None:
     """Count documents and tokens by domain/source/language."""
-    keys = pc.binary_join_element_wise(
-        tokens["domain"], tokens["source"], pc.fill_null(tokens["language"], ""), "/"
-    )
-    totals = pa.table({"key": keys, "tokens": tokens["tokens"]}).group_by("key")
-    for row in totals.aggregate([("tokens", "sum"), ([], "count_all")]).to_pylist():
-        out.count("documents:" + row["key"], row["count_all"])
-        out.count("tokens:" + row["key"], row["tokens_sum"])
+    keys = [tokens["domain"], tokens["source"], tokens["language"]]
+    for key, count in totals(keys, "tokens", tokens["tokens"]).items():
+        out.count(key, count)

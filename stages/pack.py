@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from coursepack.pipeline import storage
-from coursepack.pipeline.arrow import fixed_rows, text_buffers
+from coursepack.pipeline.arrow import fixed_rows, text_buffers, totals
 from coursepack.pipeline.errors import WorkspaceError
 from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.progress import Progress
@@ -317,15 +317,8 @@ def _sidecar(documents: pa.Table, tokens: np.ndarray, order: np.ndarray) -> pa.T
 def _class_counts(docs: pa.Table) -> dict[str, int]:
     """Documents and tokens by domain/source/language and whether it is a repeat."""
     repeated = pc.if_else(pc.greater(docs["epoch"], 0), "repeated", "first")
-    keys = pc.binary_join_element_wise(
-        docs["domain"], docs["source"], pc.fill_null(docs["language"], ""), repeated, "/"
-    )
-    totals = pa.table({"key": keys, "tokens": docs["tokens"]}).group_by("key")
-    counts = {}
-    for row in totals.aggregate([("tokens", "sum"), ([], "count_all")]).to_pylist():
-        counts["tokens:" + row["key"]] = row["tokens_sum"]
-        counts["documents:" + row["key"]] = row["count_all"]
-    return counts
+    keys = [docs["domain"], docs["source"], docs["language"], repeated]
+    return totals(keys, "tokens", docs["tokens"])
 
 
 def _publish(
