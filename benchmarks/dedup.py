@@ -38,7 +38,8 @@ from coursepack.pipeline.workspace import Workspace
 from coursepack.stages.check import check
 from coursepack.stages.decide import EXACT, NEAR, Decided, decide
 from coursepack.stages.inventory import Inventory, take_inventory
-from coursepack.stages.measure import Measured, MeasureTask, column_groups, measure
+from coursepack.stages.families import column_groups
+from coursepack.stages.measure import Measured, MeasureTask, measure
 from coursepack.stages.minhash import candidate_probability
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def deduplicate(recipe: Recipe, kept: Path) -> Deduplicated:
 
 def _measure_needed(spark: "SparkSession", recipe: Recipe, inventory: Inventory) -> None:
     wanted = {name: group for name, group in column_groups(recipe).items() if name in NEEDED}
-    layouts = {group: inventory.layouts[inventory.readers[group]] for group in inventory.groups}
-    task = MeasureTask(inventory.workspace, wanted, layouts, recipe)
+    readers = {group: inventory.reader(group) for group in inventory.groups}
+    task = MeasureTask(inventory.workspace, wanted, readers, recipe)
     run_tasks(spark, task, inventory.groups, recipe.execution.partitions)
 
 

@@ -136,6 +136,13 @@ Master = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Spark's master, such as local[4]; default: all cores here."),
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Load the functions that signals.python names: code of the recipe's own.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
@@ -201,7 +208,7 @@ def init(
 
 
 @app.command()
-def check(recipe: RecipeFile) -> None:
+def check(recipe: RecipeFile, allow_code: AllowCode = False) -> None:
     """Check a recipe without starting Spark.
 
     Names, rules and files, and a few records of the largest file of each source.
@@ -210,7 +217,7 @@ def check(recipe: RecipeFile) -> None:
     from coursepack.jobs.tables import check_parts, show
     from coursepack.pipeline.recipe import load
 
-    chosen = load(recipe)
+    chosen = load(recipe, allow_code)
     show(check_parts(chosen, check_sources(chosen)))
     typer.echo(f"{recipe} is in order", err=True)
 
@@ -221,6 +228,7 @@ def run(
     workspace: WorkspaceFolder = None,
     sample: Sample = None,
     master: Master = None,
+    allow_code: AllowCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Do all of a recipe.
@@ -230,7 +238,7 @@ def run(
     """
     from coursepack.jobs.run import run as job
 
-    chosen = _recipe(recipe, workspace, sample)
+    chosen = _recipe(recipe, workspace, sample, allow_code)
     with _session(chosen, master) as spark:
         report = job(chosen, spark, _progress(quiet))
     _print_report(report, chosen, str(recipe))
@@ -242,6 +250,7 @@ def curate(
     workspace: WorkspaceFolder = None,
     sample: Sample = None,
     master: Master = None,
+    allow_code: AllowCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Part 1 of a run: which documents stay, and why not.
@@ -251,7 +260,7 @@ def curate(
     from coursepack.jobs.curate import curate as job
     from coursepack.jobs.tables import funnel_parts, sample_parts, show
 
-    chosen = _recipe(recipe, workspace, sample)
+    chosen = _recipe(recipe, workspace, sample, allow_code)
     with _session(chosen, master) as spark:
         funnel = job(chosen, spark, _progress(quiet))
     show(funnel_parts(funnel))
@@ -265,6 +274,7 @@ def train_tokenizer(
     workspace: WorkspaceFolder = None,
     sample: Sample = None,
     master: Master = None,
+    allow_code: AllowCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Part 2 of a run: train the vocabulary.
@@ -273,7 +283,7 @@ def train_tokenizer(
     """
     from coursepack.jobs.train_tokenizer import train_tokenizer as job
 
-    chosen = _recipe(recipe, workspace, sample)
+    chosen = _recipe(recipe, workspace, sample, allow_code)
     with _session(chosen, master) as spark:
         url, sha256 = job(chosen, spark, _progress(quiet))
     typer.echo(url)
@@ -286,6 +296,7 @@ def pack(
     workspace: WorkspaceFolder = None,
     sample: Sample = None,
     master: Master = None,
+    allow_code: AllowCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Part 3 of a run: encode, compose, pack, report.
@@ -294,7 +305,7 @@ def pack(
     """
     from coursepack.jobs.pack import pack as job
 
-    chosen = _recipe(recipe, workspace, sample)
+    chosen = _recipe(recipe, workspace, sample, allow_code)
     with _session(chosen, master) as spark:
         report = job(chosen, spark, _progress(quiet))
     _print_report(report, chosen, str(recipe))
@@ -372,6 +383,7 @@ def whatif(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which recipe, where there are several.")
     ] = None,
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """What other rules would keep, in seconds; no Spark.
@@ -386,7 +398,7 @@ def whatif(
     from coursepack.stages.whatif import whatif as ask
 
     changes = Changes(tuple(rule or ()), tuple(without or ()), tuple(profile or ()), curve)
-    answer = ask(find_recipe(workspace, name), changes)
+    answer = ask(find_recipe(workspace, name, allow_code), changes)
     if as_json:
         typer.echo(json.dumps(asdict(answer), indent=1))
     else:
@@ -421,12 +433,24 @@ def schema() -> None:
 
 
 @app.command()
-def signals() -> None:
+def signals(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RECIPE]", help="A recipe, whose own signals are listed too."),
+    ] = None,
+    allow_code: AllowCode = False,
+) -> None:
     """List the signals that a rule may name."""
     from coursepack.jobs.tables import show, signal_parts
     from coursepack.stages.catalogue import SIGNALS
 
-    show(signal_parts(SIGNALS.values()))
+    found = SIGNALS
+    if recipe is not None:
+        from coursepack.pipeline.recipe import load
+        from coursepack.stages.own_signals import signals_of
+
+        found = signals_of(load(recipe, allow_code))
+    show(signal_parts(found.values()))
 
 
 @app.command()
@@ -465,10 +489,12 @@ def verify(
         raise typer.Exit(1)
 
 
-def _recipe(path: Path, workspace: str | None, sample: float | None) -> "Recipe":
+def _recipe(
+    path: Path, workspace: str | None, sample: float | None, allow_code: bool = False
+) -> "Recipe":
     from coursepack.pipeline.recipe import load
 
-    chosen = load(path)
+    chosen = load(path, allow_code)
     if workspace is not None:
         chosen = chosen.model_copy(update={"workspace": workspace})
     return chosen if sample in (None, 1.0) else chosen.sampled(sample)

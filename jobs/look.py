@@ -8,7 +8,7 @@ from coursepack.pipeline.recipe import Recipe, Source
 from coursepack.stages.check import check
 from coursepack.stages.domains import source_domain
 from coursepack.stages.inventory import Found
-from coursepack.stages.layouts import layout_of
+from coursepack.stages.layouts import source_layout
 from coursepack.stages.records import Split, read_records
 
 RECORDS = 200  # of a file
@@ -42,7 +42,7 @@ class Checked:
 
 def look(source: Source, url: str, records: int = RECORDS, record_bytes: int = 256 << 20) -> Look:
     """The first `records` of one file of `source`; raises SourceError where it cannot be read."""
-    layout = layout_of(source.layout, source.fields)
+    layout = source_layout(source)
     texts: list[str] = []
     domains: list[str] = []
     rejects: dict[str, int] = {}

@@ -109,12 +109,14 @@ def run(
     recipe: Recipe | str | Path,
     spark: "SparkSession | None" = None,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> Report:
     """Do all of `recipe` (or the one at a path), in the given Spark session or one of its own.
 
-    What a former run of the same settings finished is not done again.
+    What a former run of the same settings finished is not done again. `allow_code` lets the functions be
+    loaded that a recipe file names in `signals.python`.
     """
-    with started(recipe, spark, progress) as work:
+    with started(recipe, spark, progress, allow_code) as work:
         inventory, decided = work.curate()
         return work.pack(inventory, decided, work.tokenizer(inventory, decided))
 
@@ -124,9 +126,10 @@ def started(
     recipe: Recipe | str | Path,
     spark: "SparkSession | None" = None,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> Iterator[Run]:
     """A checked recipe with a Spark session: the given one, or one that ends with the block."""
-    chosen = recipe if isinstance(recipe, Recipe) else load(recipe)
+    chosen = recipe if isinstance(recipe, Recipe) else load(recipe, allow_code)
     check(chosen)
     _keep(chosen)
     with session(spark, name=f"coursepack {chosen.name}") as active:

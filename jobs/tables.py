@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from coursepack.jobs.status import Entry
     from coursepack.pipeline.recipe import Recipe
     from coursepack.stages.catalogue import Signal
+    from coursepack.stages.examples import Example
     from coursepack.stages.report import Report
     from coursepack.stages.verdict import Verdict
     from coursepack.stages.whatif import Answer, Effect, Point, Yield
@@ -281,6 +282,8 @@ def whatif_parts(answer: "Answer") -> list[RenderableType]:
     if answer.effects:
         parts.append(_effects_table(answer.effects))
     parts += _curve_tables(answer.curve)
+    if answer.examples:
+        parts.append(_examples_table(answer.examples))
     if answer.notes:
         parts.append(Text("\n".join(answer.notes), style="dim"))
     return [*parts, *_warnings(answer.warnings)]
@@ -312,6 +315,30 @@ def _rounded(number: int) -> str:
         if number >= scale:
             return f"{number / scale:,.2f}{unit}"
     return str(number)
+
+
+def _examples_table(examples: "Sequence[Example]") -> Table:
+    table = _table("documents of the sample", "*rule", "*side", "*values", "*document", "*text")
+    before = ("", True)
+    for example in examples:
+        side = (
+            ("drops" if example.dropped else "keeps")
+            if (example.rule, example.dropped) != before
+            else ""
+        )
+        values = ", ".join(f"{name} {_value(value)}" for name, value in example.values.items())
+        name = f"{example.source}: {example.name}" if example.name else example.source
+        table.add_row(
+            example.rule if example.rule != before[0] else "",
+            side,
+            *map(Text, (values, name, example.text)),  # brackets in them are no markup
+        )
+        before = (example.rule, example.dropped)
+    return table
+
+
+def _value(value: object) -> str:
+    return "null" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _effects_table(effects: "Sequence[Effect]") -> Table:

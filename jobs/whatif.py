@@ -9,19 +9,20 @@ from coursepack.pipeline.recipe import Recipe, load
 from coursepack.pipeline.workspace import Workspace
 
 
-def find_recipe(where: str, name: str | None = None) -> Recipe:
+def find_recipe(where: str, name: str | None = None, allow_code: bool = False) -> Recipe:
     """The recipe in the file `where`, or the one last run in the workspace there.
 
     `where` may also be the folder of a result's shards, shards/NAME of a workspace. `name` picks one of
     several. Raises WorkspaceError where there is none, or several to choose from.
     """
     if where.endswith(".toml") or (storage.is_local(where) and Path(where).is_file()):
-        return load(where)
+        return load(where, allow_code)
     *above, folder, last = ["", "", *where.rstrip("/").split("/")]
     if folder == "shards" and storage.exists(storage.join(where, "files.parquet")):
         where, name = "/".join(above[2:]) or ("/" if where.startswith("/") else "."), name or last
     workspace, _ = find_workspace(where)
     recipe = _kept(workspace, name)
+    recipe = recipe.allowing_code() if allow_code else recipe
     return recipe.model_copy(update={"workspace": workspace.url})
 
 

@@ -40,6 +40,11 @@ RECORDS = pa.schema(
             "subset", pa.string()
         ),  # the corpus' own name of a part: "RedPajamaArXiv", "Pile-CC"
         pa.field("license", pa.string()),
+        pa.field("repository", pa.string()),
+        pa.field("access", pa.string()),  # RESTRICTED, or any word of the corpus' own
+        pa.field("origin", pa.string()),  # the source or corpus that the text derives from
+        pa.field("parent", pa.string()),  # the id there of the document it derives from
+        pa.field("generator", pa.string()),  # what wrote it, such as a model
         pa.field("reject", pa.string()),  # why the record cannot be a document, see REJECTS
         pa.field(
             "detail", pa.string()
@@ -48,7 +53,10 @@ RECORDS = pa.schema(
 )
 
 # The metadata of a record: what else tells two records of the same text apart.
-METADATA = ("id", "url", "path", "subset", "license")
+METADATA = (
+    "id", "url", "path", "subset", "license", "repository", "access", "origin", "parent", "generator",
+)  # fmt: skip
+RESTRICTED = "restricted"  # `access` of a text that people may train on, but not see
 
 REJECTS = {
     "broken_record": "not a JSON object, or cut short",
@@ -57,6 +65,8 @@ REJECTS = {
     "invalid_utf8": "bytes that are not UTF-8, or a lone surrogate",
     "empty": "no characters, or white space alone",
     "too_large": "more bytes than limits.record_bytes",
+    "emptied": "nothing but white space was left after local edits",
+    "personal_data": "holds what an edit's settings say to drop documents for",
 }
 
 # measurements/record: one row a record; rows of all column groups of an input group align by position.
@@ -64,9 +74,12 @@ MEASURED_RECORD = pa.schema(
     [
         pa.field("doc", pa.int64(), False),
         pa.field("content", CONTENT, False),  # of the empty text where rejected
+        pa.field("edited", CONTENT, False),  # the same of the text after local edits
         pa.field("metadata", pa.int64(), False),  # 63-bit hash of METADATA: the last tie-breaker
-        pa.field("bytes", pa.int64(), False),  # UTF-8 bytes of the text
+        pa.field("bytes", pa.int64(), False),  # UTF-8 bytes of the text after local edits
         *[pa.field(name, pa.string()) for name in METADATA],
+        pa.field("host", pa.string()),  # of the URL, without `www.`
+        pa.field("license_id", pa.string()),  # SPDX identifiers, sorted, with commas between
         pa.field("reject", pa.string()),
         pa.field("detail", pa.string()),
     ]

@@ -17,11 +17,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from coursepack.pipeline.edits import Edits
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.hashing import fingerprint
 
@@ -97,6 +99,13 @@ class Selector(_Strict):
         return f"{self.name}[lang={self.lang}]" if self.lang else self.name
 
 
+class Origin(_Strict):
+    """Where text that was made from other text comes from: the source or corpus, and what wrote it."""
+
+    derived_from: str | None = None
+    generator: str | None = None
+
+
 class Source(_Strict):
     """Files of one layout. A document's domain is the source's, or that of its `subset`."""
 
@@ -106,6 +115,10 @@ class Source(_Strict):
     domain: Name | dict[str, Name] | None = None  # None: the layout's own mapping of subsets
     priority: Int64 = 0  # of duplicates, the one from the source of highest priority stays
     fields: dict[str, str] = {}  # our field -> path in the record, over the layout's
+    # of the records that do not say themselves
+    license: str | None = None
+    access: str | None = None  # "restricted": its text appears in no report, sample or message
+    origin: Origin | None = None
 
 
 class Limits(_Strict):
@@ -116,18 +129,38 @@ class Limits(_Strict):
 
 
 class RuleSettings(_Strict):
-    """One rule of the user's own: `drop` or `keep` a predicate over signals, within a scope."""
+    """One rule of the user's own: `drop` or `keep` a predicate over signals, within a scope; or a quota.
+
+    A quota keeps of the documents with one value of the text signal `by` as many, in hash order, as the
+    maximum allows, after all other rules and deduplication; documents without a value are kept. Tokens are
+    not known when it decides: they are reckoned as bytes / 4.5.
+    """
 
     scope: tuple[str, ...] | str = "*"
     drop: str | None = None
     keep: str | None = None
     unknown: Literal["keep", "drop"] = "keep"  # what a null predicate does
+    by: str | None = None
+    max_documents: Quantity | None = None
+    max_bytes: Quantity | None = None
+    max_tokens: Quantity | None = None
 
     @model_validator(mode="after")
-    def _one_predicate(self) -> "RuleSettings":
-        if (self.drop is None) == (self.keep is None):
-            raise ValueError("a rule has either 'drop' or 'keep'")
+    def _one_kind(self) -> "RuleSettings":
+        predicates = sum(given is not None for given in (self.drop, self.keep))
+        limits = (self.max_documents, self.max_bytes, self.max_tokens)
+        maxima = sum(given is not None for given in limits)
+        if (predicates, self.by is not None, maxima) not in ((1, False, 0), (0, True, 1)):
+            raise ValueError(
+                "a rule has either 'drop' or 'keep', or is a quota: 'by' and one of 'max_documents', "
+                "'max_bytes' and 'max_tokens'"
+            )
         return self
+
+    @property
+    def is_quota(self) -> bool:
+        """Whether it limits groups of documents, instead of judging one at a time."""
+        return self.by is not None
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -145,6 +178,35 @@ class Rules(BaseModel):
     @property
     def own(self) -> dict[str, RuleSettings]:
         return dict(self.__pydantic_extra__ or {})
+
+
+class DatatroveStep(_Strict):
+    """A filter or formatter of datatrove: its class, by name or with its module, and its arguments."""
+
+    name: str
+    args: dict[str, Any] = {}
+
+
+class Attach(_Strict):
+    """Columns of a table of one's own, such as scores made elsewhere, joined to the documents.
+
+    `on` is what identifies a document: the table has a column of that name, or `key`; `content` is the
+    XXH3-128 of the text, as 32 hex digits or 16 bytes.
+    """
+
+    table: str  # Parquet: a file, a folder or a glob
+    on: Literal["id", "url", "path", "content"]
+    key: str | None = None
+    columns: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class SignalSettings(_Strict):
+    """Signals that are measured beside the default ones; those that rules name are added by themselves."""
+
+    families: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()  # "package.module:function"; needs --allow-code
+    datatrove: tuple[DatatroveStep | str, ...] = ()
+    attach: tuple[Attach, ...] = ()
 
 
 class Fuzzy(_Strict):
@@ -282,6 +344,8 @@ class Recipe(_Strict):
     workspace: str
     source: Annotated[tuple[Source, ...], Field(min_length=1)]
     limits: Limits = Limits()
+    edits: Edits = Edits()
+    signals: SignalSettings = SignalSettings()
     rules: Rules = Field(default_factory=lambda: Rules.model_validate({}))
     dedup: Dedup = Dedup()
     language: Language = Language()
@@ -291,6 +355,9 @@ class Recipe(_Strict):
     shards: ShardSettings = ShardSettings()
     execution: Execution = Execution()
     sample: Annotated[float, Field(gt=0, le=1)] = 1.0  # set by `run --sample`
+
+    # no field: a recipe cannot allow itself
+    _allows_code: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Recipe":
@@ -303,6 +370,17 @@ class Recipe(_Strict):
         if any(phase.name == "validation" for phase in self.phase):
             raise ValueError("a phase cannot be called 'validation'; that name is the hold-out's")
         return self
+
+    @property
+    def allows_code(self) -> bool:
+        """Whether the code that `signals.python` names may be loaded."""
+        return self._allows_code
+
+    def allowing_code(self) -> "Recipe":
+        """The same recipe, whose code is trusted."""
+        trusted = self.model_copy()
+        trusted._allows_code = True
+        return trusted
 
     def fingerprint(self) -> str:
         """Of all that shapes the shards: everything but where and how the work is done."""
@@ -325,8 +403,11 @@ class Recipe(_Strict):
         )
 
 
-def load(path: str | Path) -> Recipe:
-    """Read a recipe file; raises RecipeError with one line for each thing wrong."""
+def load(path: str | Path, allow_code: bool = False) -> Recipe:
+    """Read a recipe file; raises RecipeError with one line for each thing wrong.
+
+    `allow_code` lets the functions be loaded that `signals.python` names.
+    """
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file)
@@ -336,7 +417,8 @@ def load(path: str | Path) -> Recipe:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from None
-    return parse(table, str(path))
+    made = parse(table, str(path))
+    return made.allowing_code() if allow_code else made
 
 
 def parse(table: Mapping[str, Any], origin: str = "the recipe") -> Recipe:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import regex
-from numba import njit, types
+from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, text_buffers
 
 CODE_POINTS = 0x110000
 SEPARATOR, WORD, OWN_UNIT = 0, 1, 2
 REPLACEMENT = 0xFFFD
+ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # Kernel argument types: Arrow's buffers are read-only, and a table or an index may be.
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
@@ -43,6 +44,10 @@ class Characters:
     is_number: np.ndarray  # general category N
     is_digit: np.ndarray  # general category Nd
     is_space: np.ndarray  # property White_Space
+    is_terminal: (
+        np.ndarray
+    )  # ends sentences: Sentence_Terminal, and three Khmer signs that it once had
+    is_closer: np.ndarray  # may stand behind such a sign: Pe, Pf, `"`, `'`
     lower: np.ndarray  # int32: the simple lower case, one code point to one
 
 
@@ -58,6 +63,8 @@ def characters() -> Characters:
         _table(r"\p{N}", every),
         _table(r"\p{Nd}", every),
         _table(r"\p{White_Space}", every),
+        _table("[\\p{Sentence_Terminal}\u17d6\u17d9\u17da]", every),
+        _table(r"""[\p{Pe}\p{Pf}"']""", every),
         _lower(every),
     )
 
@@ -72,34 +79,58 @@ def utf8_valid(text: Text) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def decode(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
+def decode(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
     """The code point at byte `i` of data[:end], i < end, and its width in bytes; inside kernels.
 
     A byte that starts no valid sequence gives (REPLACEMENT, 1); a real U+FFFD has width 3.
     """
-    a = np.int64(data[i])
+    at = uint64(i)  # an index that is not negative saves its test
+    a = np.int64(data[at])
     if a < 0x80:
         return a, np.int64(1)
     if 0xC2 <= a <= 0xDF and i + 1 < end:
-        b = np.int64(data[i + 1])
+        b = np.int64(data[at + uint64(1)])
         if b & 0xC0 == 0x80:
             return (a & 0x1F) << 6 | b & 0x3F, np.int64(2)
     elif 0xE0 <= a <= 0xEF and i + 2 < end:
-        b = np.int64(data[i + 1])
-        c = np.int64(data[i + 2])
+        b = np.int64(data[at + uint64(1)])
+        c = np.int64(data[at + uint64(2)])
         code = (a & 0x0F) << 12 | (b & 0x3F) << 6 | c & 0x3F
         tails = b & 0xC0 == 0x80 and c & 0xC0 == 0x80
         if tails and code >= 0x800 and not 0xD800 <= code <= 0xDFFF:
             return code, np.int64(3)
     elif 0xF0 <= a <= 0xF4 and i + 3 < end:
-        b = np.int64(data[i + 1])
-        c = np.int64(data[i + 2])
-        d = np.int64(data[i + 3])
+        b = np.int64(data[at + uint64(1)])
+        c = np.int64(data[at + uint64(2)])
+        d = np.int64(data[at + uint64(3)])
         code = (a & 0x07) << 18 | (b & 0x3F) << 12 | (c & 0x3F) << 6 | d & 0x3F
         tails = b & 0xC0 == 0x80 and c & 0xC0 == 0x80 and d & 0xC0 == 0x80
         if tails and 0x10000 <= code <= 0x10FFFF:
             return code, np.int64(4)
     return np.int64(REPLACEMENT), np.int64(1)
+
+
+@njit(nogil=True, cache=True)
+def load8(data: np.ndarray, i: Any) -> Any:
+    """The eight bytes from byte i as a uint64, the first lowest: one load to LLVM. Inside kernels."""
+    j = uint64(i)
+    low = uint64(data[j]) | uint64(data[j + uint64(1)]) << uint64(8)
+    low |= uint64(data[j + uint64(2)]) << uint64(16) | uint64(data[j + uint64(3)]) << uint64(24)
+    high = uint64(data[j + uint64(4)]) | uint64(data[j + uint64(5)]) << uint64(8)
+    high |= uint64(data[j + uint64(6)]) << uint64(16) | uint64(data[j + uint64(7)]) << uint64(24)
+    return low | high << uint64(32)
+
+
+@njit(nogil=True, cache=True)
+def load_few(data: np.ndarray, i: Any, end: Any) -> Any:
+    """The one to eight bytes data[i:end] like `load8`, with zeros above them; inside kernels."""
+    width = uint64(end) - uint64(i)
+    if uint64(i) + uint64(8) <= uint64(len(data)):
+        return load8(data, i) & ALL_BITS >> (uint64(64) - uint64(8) * width)
+    held = uint64(0)
+    for k in range(width):
+        held |= uint64(data[uint64(i) + uint64(k)]) << uint64(8) * uint64(k)
+    return held
 
 
 @njit(types.void(INDEX, BYTES, types.boolean[::1]), nogil=True, cache=True)

@@ -5,16 +5,16 @@ import difflib
 from coursepack.pipeline import storage
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.recipe import Recipe, Selector
-from coursepack.stages.decide import rules_of
 from coursepack.stages.domains import source_domains
 from coursepack.stages.inventory import Found, source_files
-from coursepack.stages.layouts import layout_of
+from coursepack.stages.layouts import source_layout
+from coursepack.stages.rules import rules_of
 
 
 def check(recipe: Recipe) -> dict[str, list[Found]]:
     """The files of each source; raises RecipeError or SourceError for the first thing that is wrong."""
     for source in recipe.source:
-        layout_of(source.layout, source.fields)
+        source_layout(source)
     domains = sorted(set().union(*map(source_domains, recipe.source)))
     known = sorted({source.name for source in recipe.source}.union(domains))
     for phase in recipe.phase:

@@ -38,13 +38,19 @@ _FRACTION_BITS = 20  # of a bucket, to place a document inside it
 
 @dataclass(frozen=True)
 class Atom:
-    """Documents of one domain that the same selectors match."""
+    """Documents of one domain that the same selectors match.
+
+    A source that others derive from, and each of these, has atoms of its own, so that each has a ring: else
+    one pass over a ring could show a text and its paraphrase both.
+    """
 
     domain: str
     selectors: tuple[str, ...]
+    source: str = ""  # where it is of one source alone
 
     def __str__(self) -> str:
-        return f"{self.domain} ({', '.join(self.selectors) or 'unused'})"
+        of = f" of {self.source}" if self.source else ""
+        return f"{self.domain}{of} ({', '.join(self.selectors) or 'unused'})"
 
 
 @dataclass(frozen=True)
@@ -154,13 +160,70 @@ def make_atoms(
     """The atoms of a recipe, sorted, and the atom of each (domain, source, language)."""
     texts = sorted({text for phase in recipe.phase for text in phase.mixture})
     parsed = {text: Selector.parse(text) for text in texts}
+    related = set().union(*({parent, *derived} for parent, derived in families(recipe).items()))
     of_class = {
-        key: Atom(key[0], tuple(text for text in texts if matches(parsed[text], *key)))
+        key: Atom(
+            key[0],
+            tuple(text for text in texts if matches(parsed[text], *key)),
+            key[1] if key[1] in related else "",
+        )
         for key in classes
     }
-    atoms = tuple(sorted(set(of_class.values()), key=lambda atom: (atom.domain, atom.selectors)))
+    atoms = tuple(sorted(set(of_class.values()), key=lambda a: (a.domain, a.selectors, a.source)))
     index = {atom: number for number, atom in enumerate(atoms)}
     return atoms, {key: index[atom] for key, atom in of_class.items()}
+
+
+def families(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """The sources of the recipe that others are derived from, and those, by `origin.derived_from`."""
+    names = [source.name for source in recipe.source]
+    found: dict[str, tuple[str, ...]] = {}
+    for source in recipe.source:
+        parent = source.origin and source.origin.derived_from
+        if parent in names and parent != source.name:
+            found[str(parent)] = (*found.get(str(parent), ()), source.name)
+    return found
+
+
+def check_families(
+    recipe: Recipe,
+    atoms: Sequence[Atom],
+    supply: Mapping[int, int],
+    taken: Mapping[tuple[str, int], int],
+) -> None:
+    """Raises PlanError where a source and what derives from it are together passed over too often.
+
+    A text may have a paraphrase in each derived source, so its exposures are the sum of the passes over
+    all of them; by the end of a phase that draws on any of them, that sum is within its `max_epochs`.
+    """
+    for parent, derived in families(recipe).items():
+        members = (parent, *derived)
+        drawn = dict.fromkeys(range(len(atoms)), 0)
+        for phase in recipe.phase:
+            for atom in drawn:
+                drawn[atom] += taken.get((phase.name, atom), 0)
+            if not any(atoms[a].source in members for p, a in taken if p == phase.name):
+                continue
+            passes = {
+                name: max(
+                    (
+                        Fraction(drawn[a], supply[a])
+                        for a in drawn
+                        if atoms[a].source == name and supply[a]
+                    ),
+                    default=Fraction(0),
+                )
+                for name in members
+            }
+            total = sum(passes.values())
+            if total > Fraction(str(phase.max_epochs)):
+                said = " + ".join(f"{float(n):.3g} of {name!r}" for name, n in passes.items() if n)
+                raise PlanError(
+                    f"phase {phase.name!r}: passes over {parent!r} and what derives from it add up to "
+                    f"{float(total):.3g} ({said}), but max_epochs is {phase.max_epochs:g}; derived text counts "
+                    f"towards its parent's cap: raise phase.{phase.name}.max_epochs to "
+                    f"{math.ceil(total * 100) / 100:g}, or lower the tokens or weights of these sources"
+                )
 
 
 def demands(recipe: Recipe, atoms: Sequence[Atom]) -> list[Demand[int]]:
@@ -209,6 +272,7 @@ def plan(
     for demand, parts in zip(wanted, allocate(supply, wanted), strict=True):
         for atom, tokens in parts.items():
             taken[demand.phase, atom] = taken.get((demand.phase, atom), 0) + tokens
+    check_families(recipe, atoms, supply, taken)
     streams, stretches = _streams(recipe, atoms, taken)
     first = [thresholds.get(atom.domain, 0) for atom in atoms]
     arcs = _arcs(stretches, held, first, rings)

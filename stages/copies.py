@@ -1,6 +1,6 @@
-"""Copies among the pieces of a text: the second and later occurrences, found by 64-bit hashes.
+"""Copies among the pieces of a text and n words that repeat, found by 64-bit hashes.
 
-Shared by the signals of repetition. All inside kernels; their arrays are made once a batch.
+Shared by the signals of repetition. Most is for use inside kernels; arrays are made once a batch.
 """
 
 from typing import Any
@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
-# Of a longer text the first bytes are measured: what a batch's arrays take stays below half a GB.
+from coursepack.stages.characters import load8, load_few
+
+# Of a longer text the first bytes are measured: pieces and scratch of a batch then take 0.7 GB at most.
 HEAD_BYTES = 1 << 24
 EMPTY = np.uint64(0xCBF29CE484222325)  # a hash before its first byte
 STEP = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, odd
+_ONE = np.uint64(1)
 
 
 def head_ends(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -25,13 +28,34 @@ def head_ends(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
     return ends
 
 
+@njit(uint64(uint64), nogil=True, cache=True)
+def mix(x: Any) -> Any:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014), a bijection of uint64; inside kernels."""
+    x = (x ^ (x >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> uint64(27))) * uint64(0x94D049BB133111EB)
+    return x ^ (x >> uint64(31))
+
+
+@njit(nogil=True, cache=True)
+def hash_bytes(data: np.ndarray, start: Any, end: Any) -> Any:
+    """A 64-bit hash of data[start:end], eight bytes at a time: what `Pieces` holds of words and lines."""
+    held = EMPTY + uint64(end - start)
+    while end - start > 8:
+        held = (held ^ load8(data, start)) * STEP
+        held ^= held >> uint64(32)
+        start += 8
+    if start < end:
+        held = (held ^ load_few(data, start, end)) * STEP
+    return mix(held)
+
+
 def table_size(pieces: int) -> int:
     """Slots for `pieces` hashes: a power of two, at most half full."""
     return 1 << (2 * pieces).bit_length()
 
 
 @njit(nogil=True, cache=True)
-def clear(table: np.ndarray, pieces: int) -> Any:
+def clear(table: np.ndarray, pieces: Any) -> Any:
     """Empties as many slots of `table` (int32) as `pieces` hashes want; returns what `slot_of` shifts by."""
     bits = 1
     while (1 << bits) < 2 * pieces:
@@ -41,19 +65,19 @@ def clear(table: np.ndarray, pieces: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def earlier(table: np.ndarray, shift: Any, hashes: np.ndarray, piece: int) -> Any:
+def earlier(table: np.ndarray, shift: Any, hashes: np.ndarray, piece: Any) -> Any:
     """The first piece of the hash of `piece` that was looked up in `table`; `piece` itself where it is new."""
     wanted = hashes[piece]
-    mask = (np.int64(1) << np.int64(uint64(64) - shift)) - 1
-    slot = np.int64((wanted * STEP) >> shift)
+    mask = (_ONE << (uint64(64) - shift)) - _ONE
+    slot = (wanted * STEP) >> shift
     while True:
         held = np.int64(table[slot]) - 1
         if held < 0:
             table[slot] = piece + 1
-            return piece
-        if hashes[held] == wanted:
+            return np.int64(piece)
+        if hashes[uint64(held)] == wanted:
             return held
-        slot = (slot + 1) & mask
+        slot = (slot + _ONE) & mask
 
 
 @njit(nogil=True, cache=True)
@@ -68,3 +92,91 @@ def count_copies(
             copies += 1
             copied += chars[piece]
     return copies, copied
+
+
+def gram_scratch(words: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `repeats` works in, for texts of at most `words` words: n-grams, places, a table and a sieve."""
+    size = table_size(words)
+    return (
+        np.empty(words, np.uint64),
+        np.empty((3, words), np.int32),
+        np.empty(size, np.int32),
+        np.empty(2 * size, np.uint8),
+    )
+
+
+@njit(nogil=True, cache=True)
+def _sift(hashes: np.ndarray, grams: np.ndarray, places: np.ndarray, sieve: np.ndarray) -> Any:
+    """All 2-grams, and the places of those that may repeat: no branch depends on the text."""
+    size = uint64(len(hashes) - 1)
+    bits = uint64(0)
+    while (_ONE << bits) < size * uint64(4):
+        bits += _ONE
+    shift = uint64(64) - bits
+    sieve[: _ONE << bits] = 0
+    before = hashes[0]
+    for place in range(size):
+        after = hashes[place + _ONE]
+        gram = before * STEP + after
+        grams[place] = gram
+        slot = gram >> shift
+        sieve[slot] = sieve[slot] << np.uint8(1) | np.uint8(1)  # bit 1: twice or more
+        before = after
+    kept: Any = uint64(0)
+    for place in range(size):
+        places[kept] = place
+        kept += uint64(sieve[grams[place] >> shift] >> np.uint8(1) & np.uint8(1))
+    return np.int64(kept)
+
+
+@njit(nogil=True, cache=True)
+def repeats(
+    n: int,
+    left: Any,
+    hashes: np.ndarray,
+    grams: np.ndarray,
+    rows: np.ndarray,
+    table: np.ndarray,
+    sieve: np.ndarray,
+) -> tuple[Any, Any, Any]:
+    """The places in a text where n words stand that occur more than once: from those of n - 1 words.
+
+    To be called for n = 2, 3, ... in turn with the hashes of the text's words, n or more; the `left` of the
+    call before, any at first; and `gram_scratch`. Returns how many places are left, the most occurrences of
+    one n-gram and its first place, the first of equals; (0, 1, 0) where none repeats. Then rows[0][:left]
+    are the places in order, rows[1][place] is the first place of the same words, and rows[2][that place]
+    how often they occur.
+
+    Only where the n - 1 words from a place and from the next one both repeat may n words repeat: of most
+    texts few places are left at n = 3. At n = 2 a sieve leaves out most of those that stand alone.
+    """
+    places, firsts, times = rows[0], rows[1], rows[2]
+    kept: Any = np.int64(0)
+    if n == 2:
+        kept = _sift(hashes, grams, places, sieve)
+    else:
+        for k in range(left - 1):
+            place: Any = np.int64(places[k])
+            if places[k + 1] == place + 1:
+                places[kept] = place
+                kept += 1
+                grams[place] = grams[place] * STEP + hashes[place + n - 1]
+    best: Any = np.int64(1)
+    best_place: Any = np.int64(0)
+    shift = clear(table, kept)
+    for k in range(kept):
+        place = np.int64(places[k])
+        first = earlier(table, shift, grams, place)
+        firsts[place] = first
+        if first == place:
+            times[place] = 1
+        else:
+            times[first] += 1
+            if times[first] > best or (times[first] == best and first < best_place):
+                best, best_place = np.int64(times[first]), first
+    left = np.int64(0)
+    for k in range(kept):
+        place = np.int64(places[k])
+        places[left] = place
+        left += times[firsts[place]] > 1
+    return left, best, best_place

@@ -6,8 +6,8 @@ then the hash of the record's metadata, then the source's name; place decides on
 nothing else tells apart.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -19,17 +19,19 @@ import xxhash
 from coursepack.pipeline.arrow import fixed_rows, text_buffers, totals
 from coursepack.pipeline.documents import DECISIONS, PLACE_BITS, REJECTS
 from coursepack.pipeline.errors import SourceError, WorkspaceError
-from coursepack.pipeline.hashing import fingerprint
+from coursepack.pipeline.hashing import choice, fingerprint
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.tasks import merge, table_of, write_runs
 from coursepack.pipeline.workspace import Dataset, Record
-from coursepack.stages.catalogue import SIGNALS
+from coursepack.stages.catalogue import SIGNALS, Signal
 from coursepack.stages.components import GROUP, write_components
-from coursepack.stages.domains import domain_column
+from coursepack.stages.domains import domain_column, uses_tags
 from coursepack.stages.inventory import Inventory, group_name
 from coursepack.stages.measure import Measured
-from coursepack.stages.rules import Rule, expand, scope_sql, verdict_sql
+from coursepack.stages.own_signals import signals_of
+from coursepack.stages.quotas import within_quota
+from coursepack.stages.rules import Quota, Rule, quotas_of, rules_of, scope_sql, verdict_sql
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -97,12 +99,6 @@ def decide(
     return decided
 
 
-def rules_of(recipe: Recipe) -> tuple[Rule, ...]:
-    """The recipe's rules, checked against the catalogue of signals; raises RecipeError."""
-    types = {name: signal.type for name, signal in SIGNALS.items()}
-    return expand(recipe.rules.profiles, recipe.rules.own, types)
-
-
 def find_components(
     spark: "SparkSession", recipe: Recipe, reading: "Reading"
 ) -> tuple[Dataset, Record] | None:
@@ -126,26 +122,40 @@ def decisions(
     components: tuple[Dataset, Record] | None,
 ) -> "DataFrame":
     """One row a document: DECISIONS, and the `group` it belongs to."""
+    quotas = quotas_of(reading.recipe)
     docs = reading.documents(spark, rules)
+    more = _quota_columns(quotas)
     if components is None:
-        return docs.selectExpr(
+        found = docs.selectExpr(
             "group", *DECISIONS.names[:6], "reason is null as keep", "reason", "failed",
-            "cast(null as bigint) as survivor",
+            "cast(null as bigint) as survivor", *more,
         )  # fmt: skip
-    dataset, record = components
-    clusters = table_of(
-        spark,
-        [0],
-        lambda _: iter(dataset.read(record).to_batches(1 << 16)),
-        "doc bigint, component bigint",
-    )
-    return keep_one(docs.join(clusters, "doc", how="left"))
+    else:
+        dataset, record = components
+        clusters = table_of(
+            spark,
+            [0],
+            lambda _: iter(dataset.read(record).to_batches(1 << 16)),
+            "doc bigint, component bigint",
+        )
+        found = keep_one(docs.join(clusters, "doc", how="left"), more)
+    for quota in quotas:
+        found = within_quota(found, quota)
+    return found.select("group", *DECISIONS.names)
 
 
-def keep_one(members: "DataFrame") -> "DataFrame":
+def _quota_columns(quotas: Sequence[Quota]) -> list[str]:
+    """What quotas ask for, beside DECISIONS."""
+    if not quotas:
+        return []
+    return ["lot", *sorted({quota.by for quota in quotas} - set(DECISIONS.names))]
+
+
+def keep_one(members: "DataFrame", more: Sequence[str] = ()) -> "DataFrame":
     """Of each `component` (bigint; null: alone) the best eligible member, one whose `reason` is null.
 
-    `members` has the columns of `Reading.documents` and `component`; one row a document, as `decisions`.
+    `members` has the columns of `Reading.documents` and `component`; one row a document, as `decisions`,
+    with the columns `more` of `members`.
     """
     from pyspark.sql import functions as F
 
@@ -153,9 +163,9 @@ def keep_one(members: "DataFrame") -> "DataFrame":
         members.where("component is not null and reason is null")
         .groupBy("component")
         .agg(
-            F.expr("min(struct(-priority as priority, content, metadata, source, doc))").alias(
-                "best"
-            )
+            F.expr(
+                "min(struct(-priority as priority, content, metadata, source, doc, edited))"
+            ).alias("best")
         )
     )
     lost = F.expr("reason is null and best is not null and best.doc <> doc")
@@ -165,19 +175,20 @@ def keep_one(members: "DataFrame") -> "DataFrame":
         F.expr("reason is null and (best is null or best.doc = doc)").alias("keep"),
         F.when(
             lost,
-            F.when(F.expr("best.content = content"), F.lit(EXACT)).otherwise(F.lit(NEAR)),
+            F.when(F.expr("best.edited = edited"), F.lit(EXACT)).otherwise(F.lit(NEAR)),
         )
         .otherwise(F.col("reason"))
         .alias("reason"),
         "failed",
         F.when(lost, F.expr("best.doc")).alias("survivor"),
+        *more,
     )
 
 
 def duplicate_pairs(
     spark: "SparkSession", recipe: Recipe, reading: "Reading"
 ) -> "DataFrame | None":
-    """Edges (a, b) between documents of one content, or of one band; None where nothing is asked.
+    """Edges (a, b) between documents of one edited text, or of one band; None where nothing is asked.
 
     Documents of a bucket are linked in a chain, in order of number: fewer edges than documents,
     however hot the bucket, and the same components as all its pairs would give.
@@ -243,7 +254,8 @@ class Reading:
                     [s.name, s.priority, s.layout, s.domain, s.fields] for s in self.recipe.source
                 ],
                 "sources_of_files": sorted(self.inventory.sources.items()),
-                "measured": self._measured(list(columns_read(rules))),
+                "quotas": [asdict(quota) for quota in quotas_of(self.recipe)],
+                "measured": self._measured(list(self._columns_read(rules))),
             }
         )
 
@@ -251,7 +263,7 @@ class Reading:
         """Of all that says which documents are duplicates: no rule takes part."""
         return fingerprint(
             {
-                "version": 1,
+                "version": 2,
                 "dedup": self.recipe.dedup.model_dump(mode="json", exclude={"alarm"}),
                 "files": sorted(self.inventory.sources),
                 "groups": self.inventory.groups,
@@ -263,13 +275,20 @@ class Reading:
         datasets = self.measured.datasets
         return {n: datasets[n].url.rsplit("/", 1)[-1] for n in column_groups if n in datasets}
 
+    def _columns_read(self, rules: tuple[Rule, ...]) -> dict[str, list[str]]:
+        named = {quota.by for quota in quotas_of(self.recipe)}
+        named |= {"tag"} if uses_tags(self.recipe) else set()
+        return columns_read(rules, named, signals_of(self.recipe))
+
     def documents(self, spark: "SparkSession", rules: tuple[Rule, ...]) -> "DataFrame":
-        """doc, content, bytes, source, domain, language, group, priority, metadata, failed, reason."""
-        by_group = columns_read(rules)
+        """The columns below, one row a document."""
+        by_group = self._columns_read(rules)
+        more = _quota_columns(quotas_of(self.recipe))
         schema = pa.schema(
             [
                 pa.field("doc", pa.int64()),
                 pa.field("content", pa.binary()),
+                pa.field("edited", pa.binary()),
                 pa.field("bytes", pa.int64()),
                 pa.field("source", pa.string()),
                 pa.field("domain", pa.string()),
@@ -279,6 +298,7 @@ class Reading:
                 pa.field("metadata", pa.int64()),
                 pa.field("failed", pa.int64()),
                 pa.field("reason", pa.string()),
+                *(pa.field(name, pa.int64() if name == "lot" else pa.string()) for name in more),
             ]
         )
         names = pa.array([source.name for source in self.recipe.source])
@@ -299,9 +319,10 @@ class Reading:
             source = self.inventory.source_of(table["doc"].to_numpy(), PLACE_BITS)
             table = table.filter(pa.array(source >= 0))
             source = source[source >= 0].astype(np.int64)
+            tag = table["tag"] if uses_tags(self.recipe) else None
             table = (
                 table.append_column("source", names.take(pa.array(source)))
-                .append_column("domain", domain_column(self.recipe, source, table["subset"]))
+                .append_column("domain", domain_column(self.recipe, source, table["subset"], tag))
                 .append_column("priority", pa.array(priorities[source]))
                 .append_column("group", pa.array([group_name(group)] * table.num_rows, pa.string()))
             )
@@ -309,19 +330,22 @@ class Reading:
             table = table.append_column("failed", pa.array(failed)).append_column(
                 "reason", first_reasons(rules, failed, table["reject"])
             )
+            if more:
+                lots = choice(0, "quota", table["content"])
+                table = table.append_column("lot", pa.array(lots))
             yield from table.select(schema.names).cast(schema).combine_chunks().to_batches(1 << 14)
 
         return self._frame(spark, read, schema)
 
     def buckets(self, spark: "SparkSession") -> "DataFrame":
-        """What documents may share: (kind, high, low, doc); kind -1 is the content, others a band."""
+        """What documents may share: (kind, high, low, doc); kind -1 is the edited text, others a band."""
         dedup = self.recipe.dedup
 
         def read(group: int) -> Iterator[pa.RecordBatch]:
             if dedup.exact:
-                table = self.measured.read("record", group, ["doc", "content", "reject"])
+                table = self.measured.read("record", group, ["doc", "edited", "reject"])
                 table = self._wanted(table.filter(pc.is_null(table["reject"])))
-                halves = fixed_rows(table["content"]).view(">i8").astype(np.int64)
+                halves = fixed_rows(table["edited"]).view(">i8").astype(np.int64)
                 yield _bucket_rows(-1, halves[:, 0], halves[:, 1], table["doc"].to_numpy())
             if dedup.fuzzy:
                 table = self.measured.read("bands", group)
@@ -350,14 +374,16 @@ class Reading:
         )
 
 
-def columns_read(rules: tuple[Rule, ...]) -> dict[str, list[str]]:
-    """Column group -> its columns that decide reads: always the record's and the language, and what rules name."""
+def columns_read(
+    rules: tuple[Rule, ...], named: Iterable[str] = (), signals: Mapping[str, Signal] = SIGNALS
+) -> dict[str, list[str]]:
+    """Column group -> its columns that decide reads: what every document needs, what rules name, and `named`."""
     found = {
-        "record": ["doc", "content", "bytes", "metadata", "subset", "reject"],
+        "record": ["doc", "content", "edited", "bytes", "metadata", "subset", "reject"],
         "language": ["language"],
     }
-    for name in sorted({name for rule in rules for name in rule.fires.signals}):
-        columns = found.setdefault(SIGNALS[name].group, [])
+    for name in sorted({name for rule in rules for name in rule.fires.signals}.union(named)):
+        columns = found.setdefault(signals[name].group, [])
         if name not in columns:
             columns.append(name)
     return found

@@ -23,7 +23,7 @@ from coursepack.pipeline.tasks import check_balance, merge, run_tasks, task_coun
 from coursepack.pipeline.workspace import Dataset, Record, Workspace
 from coursepack.stages.decide import Decided
 from coursepack.stages.inventory import Inventory, group_name, group_splits
-from coursepack.stages.layouts import Layout
+from coursepack.stages.reader import Reader
 from coursepack.stages.records import read_records
 from coursepack.tokenizers.model import load
 
@@ -89,7 +89,7 @@ def encode(
         decided.dataset,
         {g: decided.records[group_name(g)].bare() for g in todo},
         {g: key for key, g in keys.items()},
-        {g: inventory.layouts[inventory.readers[g]] for g in todo},
+        {g: inventory.reader(g) for g in todo},
         recipe,
         url,
         sha256,
@@ -117,7 +117,7 @@ class EncodeTask:
     decisions: Dataset
     slices: dict[int, Record]
     keys: dict[int, str]
-    layouts: dict[int, Layout]
+    readers: dict[int, Reader]
     recipe: Recipe
     tokenizer_url: str
     tokenizer_sha256: str
@@ -148,10 +148,11 @@ class EncodeTask:
 
     def _tokens(self, group: int, kept: pa.Table) -> pa.Table:
         """All kept documents of the group with their ids, sorted."""
+        reader = self.readers[group]
         encoded = [
-            self._encode(batch, file_no, kept)
+            self._encode(batch, file_no, kept, reader)
             for file_no, split in group_splits(self.workspace, group)
-            for batch in read_records(split, self.layouts[group], self.recipe.limits.record_bytes)
+            for batch in read_records(split, reader.layout, self.recipe.limits.record_bytes)
         ]
         table = pa.concat_tables([TOKENS.empty_table(), *encoded])
         order = pc.sort_indices(
@@ -159,7 +160,9 @@ class EncodeTask:
         )
         return table.take(order)
 
-    def _encode(self, batch: pa.RecordBatch, file_no: int, kept: pa.Table) -> pa.Table:
+    def _encode(
+        self, batch: pa.RecordBatch, file_no: int, kept: pa.Table, reader: Reader
+    ) -> pa.Table:
         tokenizer = load(self.tokenizer_url, self.tokenizer_sha256)
         doc = doc_numbers(file_no, batch.column("place").to_numpy())
         known = kept["doc"].to_numpy()
@@ -167,10 +170,10 @@ class EncodeTask:
         hit = at < len(known)
         hit[hit] = known[at[hit]] == doc[hit]
         rows = kept.take(pa.array(at[hit]))
-        text = batch.column("text").filter(pa.array(hit))
-        self._check_content(text, rows, file_no)
+        batch = batch.filter(pa.array(hit))
+        self._check_content(batch.column("text"), rows, file_no)
         settings = self.recipe.tokenizer
-        offsets, ids = tokenizer.encode(text, bos=settings.bos, eos=settings.eos)
+        offsets, ids = tokenizer.encode(reader.texts(batch), bos=settings.bos, eos=settings.eos)
         content = rows["content"].combine_chunks() if rows.num_rows else pa.array([], pa.binary(16))
         columns = {name: rows[name] for name in ("doc", "content", "source", "domain", "language")}
         return pa.table(

@@ -38,7 +38,7 @@ class Fields(NamedTuple):
 
     text: tuple[Keys, ...]
     metadata: tuple[tuple[Keys, ...], ...]
-    subset: str | None  # where the record names none
+    defaults: tuple[str | None, ...]  # of METADATA, where the record is silent
 
 
 def fields_of(layout: Layout, url: str) -> Fields:
@@ -46,8 +46,14 @@ def fields_of(layout: Layout, url: str) -> Fields:
     return Fields(
         split_paths(layout, "text"),
         tuple(split_paths(layout, name) for name in METADATA),
-        subset_of_path(layout, url),
+        metadata_defaults(layout, url),
     )
+
+
+def metadata_defaults(layout: Layout, url: str) -> tuple[str | None, ...]:
+    """What METADATA is where the records of the file at `url` do not say."""
+    known = {"subset": subset_of_path(layout, url), **layout.constants}
+    return tuple(known.get(name) for name in METADATA)
 
 
 def split_paths(layout: Layout, name: str) -> tuple[Keys, ...]:
@@ -73,13 +79,9 @@ def json_row(line: bytes, fields: Fields) -> Row:
     if type(record) is not dict:
         return Reject("broken_record", f"{_kind(record)}, not a JSON object").row()
     text = find(record, fields.text)
-    ids, urls, paths, subsets, licenses = fields.metadata
-    metadata = (
-        metadata_text(find(record, ids)) if ids else None,
-        metadata_text(find(record, urls)) if urls else None,
-        metadata_text(find(record, paths)) if paths else None,
-        (metadata_text(find(record, subsets)) if subsets else None) or fields.subset,
-        license_text(find(record, licenses)) if licenses else None,
+    metadata = tuple(
+        _said(write(find(record, paths)) if paths else None, default)
+        for paths, default, write in zip(fields.metadata, fields.defaults, _WRITERS, strict=True)
     )
     reject = _text_reject(text, exact) or (_missing(record, fields) if text is None else None)
     if reject is None:
@@ -87,14 +89,14 @@ def json_row(line: bytes, fields: Fields) -> Row:
     return (None, *metadata, reject.reason, _unicode(reject.detail)[:DETAIL_CHARACTERS])
 
 
-def plain_row(text: bytes, subset: str | None = None) -> Row:
-    """Bytes that are a document as they stand."""
+def plain_row(text: bytes, metadata: tuple[str | None, ...] = (None,) * len(METADATA)) -> Row:
+    """Bytes that are a document as they stand, and what is known of it."""
     try:
         decoded = text.decode()
     except UnicodeDecodeError as error:
         return Reject("invalid_utf8", f"byte {error.start} of the record: {error.reason}").row()
     reject = _text_reject(decoded, True)
-    return reject.row() if reject else (decoded, None, None, None, subset, None, None, None)
+    return reject.row() if reject else (decoded, *metadata, None, None)
 
 
 def find(record: dict[str, Any], paths: tuple[Keys, ...]) -> Any:
@@ -137,6 +139,13 @@ def license_text(value: Any) -> str | None:
         if all(type(name) is str for name in names):
             return _unicode(",".join(names)) or None
     return metadata_text(value)
+
+
+def _said(value: str | None, default: str | None) -> str | None:
+    return default if value is None else value
+
+
+_WRITERS = tuple(license_text if name == "license" else metadata_text for name in METADATA)
 
 
 def _text_reject(text: Any, exact: bool) -> Reject | None:

@@ -1,8 +1,8 @@
 """Gopher's quality signals (Rae et al. 2021, arXiv:2112.11446, A1.1), and some plain ones for text and code.
 
-A word is what stands between white space; a line is what stands between newlines, and counts when it
-holds anything but white space. White space is Unicode's White_Space. Where tools differ, the arithmetic
-is datatrove's (`gopher_quality_filter.py`), on white-space words instead of a tokenizer's.
+Words and lines are those of `stages.pieces`: a word stands between white space, or is one character of a
+script written without spaces; a line counts when it holds anything but white space. Where tools differ,
+the arithmetic is datatrove's (`gopher_quality_filter.py`), on these words instead of a tokenizer's.
 """
 
 from functools import cache
@@ -10,15 +10,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit, types
+from numba import njit, types, uint64
 
-from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, SEPARATOR, characters, decode
+from coursepack.stages.characters import BYTES, INDEX, UINT64S, characters, decode
+from coursepack.stages.copies import hash_bytes
+from coursepack.stages.pieces import (
+    LETTER,
+    MARK,
+    NUMBER,
+    SIGN,
+    TAIL,
+    UNSPACED,
+    TextOrPieces,
+    find_pieces,
+    trimmed,
+)
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
-# Bits of a code point.
-_LETTER, _NUMBER, _DIGIT, _SPACE, _WORD = 1, 2, 4, 8, 16
+_ALPHABETIC_UNIT = UNSPACED | MARK  # a vowel sign of Thai is a word of its own, and no number
 
 # What the kernel counts of a row, in this order.
 _COUNTS = (
@@ -27,7 +37,7 @@ _COUNTS = (
     "letters",
     "numbers",
     "digits",
-    "words",
+    "unspaced",
     "alpha_words",
     "hashes",
     "ellipses",
@@ -40,7 +50,7 @@ _COUNTS = (
 )
 
 
-def gopher_signals(text: Text) -> pa.RecordBatch:
+def gopher_signals(text: TextOrPieces) -> pa.RecordBatch:
     """One column a signal, one row a text; a null text is like an empty one.
 
     Counts are int32 (`words`, `lines`, `stop_words`) or int64 (`chars`, `max_line_chars`: code points);
@@ -50,12 +60,20 @@ def gopher_signals(text: Text) -> pa.RecordBatch:
     that are not letters, marks, numbers or `_` are stripped from a word's ends: "the," counts.
     `bullet_line_ratio` counts lines that start with `•`, `-` or `*` after white space; an ellipsis is
     `...` or `…`; runs of dots hold one for each three. A line's length includes its indentation, but not
-    the white space at its end.
+    the white space at its end. `unspaced_ratio` is the share of letters whose script is written without
+    spaces, null without letters.
+
+    Of a text longer than HEAD_BYTES the head is measured.
     """
-    offsets, data = text_buffers(text)
-    found = np.zeros((len(offsets) - 1, len(_COUNTS)), np.int64)
-    _count(offsets, data, _bits(), _packed_stop_words(), found)
-    n = dict(zip(_COUNTS, found.T, strict=True))
+    p = find_pieces(text)
+    found = np.zeros((len(p.ends), len(_COUNTS)), np.int64)
+    _count_characters(p.offsets, p.ends, p.data, p.kinds, p.row_kinds, characters().is_digit, found)
+    _count_words(
+        *(p.words, p.data, p.kinds, p.word_starts, p.word_ends, p.word_hashes, p.word_kinds),
+        *(_stop_hashes(), found),
+    )
+    _count_lines(p.lines, p.data, p.kinds, p.line_starts, p.line_ends, p.line_kinds, found)
+    n = dict(zip(_COUNTS, found.T, strict=True)) | {"words": np.diff(p.words)}
     columns = {
         "words": pa.array(n["words"].astype(np.int32)),
         "mean_word_chars": _ratio(n["chars"] - n["space_chars"], n["words"]),
@@ -73,6 +91,7 @@ def gopher_signals(text: Text) -> pa.RecordBatch:
         "alpha_ratio": _ratio(n["letters"], n["chars"]),
         "digit_ratio": _ratio(n["digits"], n["chars"]),
         "space_ratio": _ratio(n["space_chars"], n["chars"]),
+        "unspaced_ratio": _ratio(n["unspaced"], n["letters"]),
     }
     return pa.RecordBatch.from_pydict(columns)
 
@@ -82,33 +101,147 @@ def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
 
 
 @cache
-def _bits() -> np.ndarray:
-    """The classes this module asks for, as bits of one uint8 a code point: one look-up, not five."""
-    table = characters()
-    bits = table.is_letter * _LETTER + table.is_number * _NUMBER + table.is_digit * _DIGIT
-    bits += table.is_space * _SPACE + (table.word_class != SEPARATOR) * np.uint8(_WORD)
-    found: np.ndarray = bits.astype(np.uint8)
-    return found
+def _stop_hashes() -> np.ndarray:
+    """The hash of each stop word."""
+    return find_pieces(pa.array([" ".join(STOP_WORDS)])).word_hashes
 
 
-@cache
-def _packed_stop_words() -> np.ndarray:
-    """Each stop word as its bytes in one int64, first byte lowest."""
-    return np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS])
+_FOUND = types.Array(types.int64, 2, "C")
 
 
 @njit(nogil=True, cache=True)
-def _stop_word(data: np.ndarray, start: int, end: int, stop_words: np.ndarray) -> int:
-    """The bit of the stop word data[start:end], or 0."""
-    if not 2 <= end - start <= 4:
-        return 0
-    packed = np.int64(0)
-    for i in range(start, end):
-        packed |= np.int64(data[i]) << (8 * (i - start))
-    for k in range(len(stop_words)):
-        if stop_words[k] == packed:
-            return 1 << k
-    return 0
+def _is_ellipsis(data: np.ndarray, i: int) -> bool:
+    a, b, c = data[i], data[i + 1], data[i + 2]
+    dots = a == 0x2E and b == 0x2E and c == 0x2E
+    return bool(dots or (a == 0xE2 and b == 0x80 and c == 0xA6))
+
+
+@njit(nogil=True, cache=True)
+def _count_triples(text: np.ndarray, a: int, b: int, c: int) -> Any:
+    """How many times the bytes a, b, c stand in a row."""
+    found = np.int64(0)
+    for i in range(uint64(2), uint64(max(len(text), 2))):
+        found += (text[i - uint64(2)] == a) & (text[i - uint64(1)] == b) & (text[i] == c)
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _count_dots(text: np.ndarray) -> Any:
+    """How many times three dots stand in runs of dots."""
+    found: Any = np.int64(0)
+    dots: Any = np.int64(0)
+    if _count_triples(text, 0x2E, 0x2E, 0x2E):
+        for byte in text:
+            dots = dots + 1 if byte == 0x2E else 0
+            found += dots > 0 and dots % 3 == 0
+    return found
+
+
+@njit(types.void(INDEX, INDEX, BYTES, BYTES, BYTES, BYTES, _FOUND), nogil=True, cache=True)
+def _count_characters(
+    offsets: np.ndarray,
+    ends: np.ndarray,
+    data: np.ndarray,
+    kinds: np.ndarray,
+    row_kinds: np.ndarray,
+    is_digit: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    for row in range(len(found)):
+        text = data[offsets[row] : ends[row]]
+        kinds_here = kinds[offsets[row] : ends[row]]
+        # Plain loops of few sums each, which LLVM makes vectors of.
+        tails = spaces = letters = numbers = unspaced = hashes = 0
+        for i in range(len(text)):
+            kind = kinds_here[i]
+            spaces += kind >> 2 & 1
+            letters += kind & 1
+            numbers += kind >> 1 & 1
+            hashes += text[i] == 0x23
+        digits, ellipses = numbers, _count_dots(text)
+        if row_kinds[row] & TAIL:
+            foreign = 0
+            for i in range(len(text)):
+                kind = kinds_here[i]
+                tails += kind >> 4 & 1
+                spaces -= kind >> 4 & kind >> 2 & 1
+                unspaced += kind & kind >> 5 & 1
+                foreign += text[i] >> 7 & kind >> 1 & 1
+            if foreign:
+                for i in range(len(text)):
+                    if text[i] >= 0x80 and kinds_here[i] & NUMBER:
+                        digits -= is_digit[decode(text, i, len(text))[0]] == 0
+            ellipses += _count_triples(text, 0xE2, 0x80, 0xA6)
+        counts = found[row]
+        counts[0], counts[1], counts[2] = len(text) - tails, spaces, letters
+        counts[3], counts[4], counts[5] = numbers, digits, unspaced
+        counts[7], counts[8] = hashes, ellipses
+
+
+@njit(nogil=True, cache=True)
+def _stop_word(stop_hashes: np.ndarray, word: Any) -> Any:
+    """The bit of the stop word of hash `word`, or 0."""
+    found = np.int64(0)
+    for k in range(len(stop_hashes)):
+        found |= np.int64(stop_hashes[k] == word) << k
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _core(kinds: np.ndarray, start: Any, end: Any) -> tuple[Any, Any]:
+    """The bounds of a word without what is no letter, number or mark at its ends."""
+    while start < end and not kinds[start] & (LETTER | NUMBER | MARK):
+        start += 1
+    while start < end:
+        last = end - 1
+        while kinds[last] & TAIL:
+            last -= 1
+        if kinds[last] & (LETTER | NUMBER | MARK):
+            break
+        end = last
+    return start, end
+
+
+@njit(
+    types.void(INDEX, BYTES, BYTES, INDEX, INDEX, UINT64S, BYTES, UINT64S, _FOUND),
+    nogil=True,
+    cache=True,
+)
+def _count_words(
+    words: np.ndarray,
+    data: np.ndarray,
+    kinds: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    hashes: np.ndarray,
+    of_words: np.ndarray,
+    stop_hashes: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    every = (1 << len(stop_hashes)) - 1
+    for row in range(len(found)):
+        alphabetic = 0
+        seen = 0  # bit k: stop word k
+        for word in range(words[row], words[row + 1]):
+            kind = of_words[word]
+            unit = kind & _ALPHABETIC_UNIT == _ALPHABETIC_UNIT
+            alphabetic += (kind & LETTER != 0) | unit
+        for word in range(words[row], words[row + 1]):
+            if seen == every:
+                break
+            if of_words[word] & (LETTER | NUMBER | MARK) != LETTER:
+                continue
+            start, end = starts[word], ends[word]
+            if of_words[word] & SIGN:
+                start, end = _core(kinds, start, end)
+                if 2 <= end - start <= 4:
+                    seen |= _stop_word(stop_hashes, hash_bytes(data, start, end))
+            elif 2 <= end - start <= 4:
+                seen |= _stop_word(stop_hashes, hashes[word])
+        stops = 0
+        for k in range(len(stop_hashes)):
+            stops += seen >> k & 1
+        found[row, 6], found[row, 9] = alphabetic, stops
 
 
 @njit(nogil=True, cache=True)
@@ -117,94 +250,31 @@ def _starts_with_bullet(data: np.ndarray, start: int, end: int) -> bool:
     return bool(code == 0x2022 or code == 0x2D or code == 0x2A)
 
 
-@njit(nogil=True, cache=True)
-def _ends_with_ellipsis(data: np.ndarray, start: int, end: int) -> bool:
-    if end - start < 3:
-        return False
-    a, b, c = data[end - 3], data[end - 2], data[end - 1]
-    dots = a == 0x2E and b == 0x2E and c == 0x2E
-    return bool(dots or (a == 0xE2 and b == 0x80 and c == 0xA6))
-
-
-@njit(types.void(INDEX, BYTES, BYTES, INDEX, types.int64[:, ::1]), nogil=True, cache=True)
-def _count(
-    offsets: np.ndarray,
+@njit(types.void(INDEX, BYTES, BYTES, INDEX, INDEX, BYTES, _FOUND), nogil=True, cache=True)
+def _count_lines(
+    lines: np.ndarray,
     data: np.ndarray,
-    bits: np.ndarray,
-    stop_words: np.ndarray,
+    kinds: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    of_lines: np.ndarray,
     found: np.ndarray,
 ) -> None:
     for row in range(len(found)):
-        end = offsets[row + 1]
-        chars = space_chars = letters = numbers = digits = 0
-        words = alpha_words = hashes = ellipses = 0
-        lines = bullets = ellipsis_lines = line_chars = max_line_chars = 0
-        seen = 0  # bit k: stop word k
-        line_start = -1  # byte of the line's first character that is no space
-        line_end, length = 0, 0  # byte after the last one, and characters of the line up to it
-        chars_before = 0  # of the line
-        i = offsets[row]
-        while i <= end:
-            # A word, perhaps of no characters.
-            word_start, letters_before, dots = i, letters, 0
-            core_start, core_end = -1, -1  # the word without what is stripped from its ends
-            code: Any = np.int64(0x0A)
-            width: Any = np.int64(1)
-            while i < end:
-                code, width = np.int64(data[i]), np.int64(1)
-                if code >= 0x80:
-                    code, width = decode(data, i, end)
-                kind = bits[code]
-                if kind & _SPACE:
-                    break
-                chars += 1
-                letters += kind & _LETTER  # bit 0
-                numbers += (kind & _NUMBER) >> 1
-                digits += (kind & _DIGIT) >> 2
-                if kind & _WORD:
-                    if core_start < 0:
-                        core_start = i
-                    core_end = i + width
-                    dots = 0
-                elif code == 0x2E:
-                    dots += 1
-                    if dots == 3:
-                        ellipses += 1
-                        dots = 0
-                else:
-                    dots = 0
-                    hashes += code == 0x23
-                    ellipses += code == 0x2026
-                i += width
-            if i > word_start:
-                words += 1
-                alpha_words += letters > letters_before
-                seen |= _stop_word(data, core_start, core_end, stop_words)
-                line_end, length = i, chars - chars_before
-                if line_start < 0:
-                    line_start = word_start
-            # The white space after it; the end of a text ends its last line.
-            if i < end:
-                chars += 1
-                space_chars += 1
-            else:
-                code = np.int64(0x0A)
-            if code == 0x0A:
-                if line_start >= 0:
-                    lines += 1
-                    bullets += _starts_with_bullet(data, line_start, line_end)
-                    ellipsis_lines += _ends_with_ellipsis(data, line_start, line_end)
-                    line_chars += length
-                    max_line_chars = max(max_line_chars, length)
-                line_start = -1
-                chars_before = chars
-            i += width
-        stops = 0
-        for k in range(len(stop_words)):
-            stops += seen >> k & 1
-        # In the order of _COUNTS.
+        held = bullets = ellipses = chars = longest = 0
+        for line in range(lines[row], lines[row + 1]):
+            first, last = trimmed(kinds, starts[line], ends[line])
+            if first == last:
+                continue
+            held += 1
+            bullets += _starts_with_bullet(data, first, last)
+            ellipses += last - first >= 3 and _is_ellipsis(data, last - 3)
+            length = last - starts[line]
+            if of_lines[line] & TAIL:
+                for i in range(starts[line], last):
+                    length -= np.int64(kinds[i] >> 4 & 1)
+            chars += length
+            longest = max(longest, length)
         counts = found[row]
-        counts[0], counts[1], counts[2], counts[3] = chars, space_chars, letters, numbers
-        counts[4], counts[5], counts[6], counts[7] = digits, words, alpha_words, hashes
-        counts[8], counts[9], counts[10], counts[11] = ellipses, stops, lines, bullets
-        counts[12], counts[13], counts[14] = ellipsis_lines, line_chars, max_line_chars
+        counts[10], counts[11], counts[12] = held, bullets, ellipses
+        counts[13], counts[14] = chars, longest

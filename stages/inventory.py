@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from coursepack.pipeline import storage
 from coursepack.pipeline.documents import MAX_FILES
 from coursepack.pipeline.errors import SourceError
-from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.recipe import Recipe, Source
 from coursepack.pipeline.workspace import Workspace
-from coursepack.stages.layouts import Layout, layout_of
+from coursepack.stages.layouts import Layout
+from coursepack.stages.reader import Reader, reader_of
 from coursepack.stages.records import Split
 from coursepack.stages.streams import MAGIC_BYTES, Frame, compression, zst_frames
 
@@ -70,7 +70,7 @@ class Inventory:
     readers: dict[int, str]  # group -> reader fingerprint
     text_bytes: dict[int, int]  # group -> estimate
     sources: dict[int, int]  # file_no -> index of the source in the recipe
-    layouts: dict[str, Layout]  # reader fingerprint -> layout
+    ways: dict[str, Reader]  # reader fingerprint -> how its files are read
 
     def source_of(self, doc: np.ndarray, place_bits: int) -> np.ndarray:
         """Index of the source of each doc (int16); -1 where the recipe does not read its file."""
@@ -79,6 +79,10 @@ class Inventory:
             table[file_no] = source
         found: np.ndarray = table[np.minimum(doc >> place_bits, len(table) - 1)]
         return found
+
+    def reader(self, group: int) -> Reader:
+        """How the files of a group are read."""
+        return self.ways[self.readers[group]]
 
     def splits(self, group: int) -> list[tuple[int, Split]]:
         """(file_no, split) of one group, read from the workspace: the driver ships no paths."""
@@ -108,13 +112,6 @@ def group_splits(workspace: Workspace, group: int) -> list[tuple[int, Split]]:
 def group_name(group: int) -> str:
     """The name of a group in file names and commit records."""
     return f"g{group:07d}"
-
-
-def reader_of(source: Source, recipe: Recipe) -> tuple[str, Layout]:
-    """How a source's files are read, and the fingerprint of that."""
-    layout = layout_of(source.layout, source.fields)
-    settings = {"layout": layout.settings(), "record_bytes": recipe.limits.record_bytes}
-    return fingerprint(settings), layout
 
 
 @dataclass(frozen=True)
@@ -196,7 +193,7 @@ def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> I
     splits = _read(workspace, "splits.parquet", _SPLITS)
     known = {(row["url"], row["size"], row["version"]): row["file_no"] for row in files.to_pylist()}
     sources: dict[int, int] = {}
-    layouts: dict[str, Layout] = {}
+    ways: dict[str, Reader] = {}
     new_files: list[dict[str, object]] = []
     new_splits: list[dict[str, object]] = []
     next_group = max(splits["group"].to_pylist(), default=-1) + 1
@@ -227,11 +224,11 @@ def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> I
     live = splits.filter(pc.is_in(splits["group"], _live_groups(splits, files, sources)))
     assigned = set(zip(live["reader"].to_pylist(), live["file_no"].to_pylist(), strict=True))
     for index, source in enumerate(recipe.source):
-        reader, layout = reader_of(source, recipe)
-        layouts[reader] = layout
+        reader, way = reader_of(source, recipe)
+        ways[reader] = way
         numbered = [(known[file.url, file.size, file.version], file) for file in listed[index]]
         fresh = [(number, file) for number, file in numbered if (reader, number) not in assigned]
-        for members in cut(fresh, layout, group_bytes):
+        for members in cut(fresh, way.layout, group_bytes):
             new_splits += [{"group": next_group, "reader": reader, **member} for member in members]
             next_group += 1
     if len(known) > MAX_FILES:
@@ -242,7 +239,7 @@ def take_inventory(recipe: Recipe, workspace: Workspace, parallel: int = 1) -> I
         _append(workspace, "files.parquet", files, new_files)
         _append(workspace, "splits.parquet", splits, new_splits)
     new = pa.Table.from_pylist(new_splits, _SPLITS)
-    return _select(workspace, pa.concat_tables([live, new]), sources, layouts)
+    return _select(workspace, pa.concat_tables([live, new]), sources, ways)
 
 
 def _live_groups(splits: pa.Table, files: pa.Table, sources: dict[int, int]) -> pa.Array:
@@ -279,11 +276,11 @@ def _is_there(row: dict[str, Any]) -> bool:
 
 
 def _select(
-    workspace: Workspace, splits: pa.Table, sources: dict[int, int], layouts: dict[str, Layout]
+    workspace: Workspace, splits: pa.Table, sources: dict[int, int], ways: dict[str, Reader]
 ) -> Inventory:
     """The groups that hold any file of this run, read the way this run reads it."""
     wanted = pc.and_(
-        pc.is_in(splits["reader"], pa.array(list(layouts), pa.string())),
+        pc.is_in(splits["reader"], pa.array(list(ways), pa.string())),
         pc.is_in(splits["file_no"], pa.array(list(sources), pa.int32())),
     )
     rows = splits.filter(wanted).group_by(["group", "reader"]).aggregate([("text_bytes", "sum")])
@@ -294,7 +291,7 @@ def _select(
         {row["group"]: row["reader"] for row in found},
         {row["group"]: row["text_bytes_sum"] for row in found},
         sources,
-        layouts,
+        ways,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from coursepack.pipeline.documents import METADATA
 from coursepack.pipeline.errors import RecipeError
+from coursepack.pipeline.recipe import Origin, Source
 
 NAMES = ("text", *METADATA)  # what a layout, and a recipe's `fields`, may place
 
@@ -42,6 +43,14 @@ class Layout:
     path: Paths = ()
     subset: Paths = ()
     license: Paths = ()
+    repository: Paths = ()
+    access: Paths = ()
+    origin: Paths = ()
+    parent: Paths = ()
+    generator: Paths = ()
+    constants: Mapping[str, str] = field(
+        default_factory=dict, hash=False
+    )  # where a record is silent
     subset_from_path: str | None = None
     domains: Mapping[str, str] = field(default_factory=dict, hash=False)
     domain: str = "web"
@@ -56,12 +65,19 @@ class Layout:
         return {
             "container": self.container,
             "fields": {name: list(self.paths(name)) for name in NAMES},
+            "constants": dict(self.constants),
             "subset_from_path": self.subset_from_path,
         }
 
 
-def layout_of(name: str, fields: Mapping[str, str] | None = None) -> Layout:
+def layout_of(
+    name: str,
+    fields: Mapping[str, str] | None = None,
+    constants: Mapping[str, str] | None = None,
+) -> Layout:
     """The layout called `name`; `fields` (our name -> field path) replace its own.
+
+    `constants` (our name -> value) are metadata of the records that do not say.
 
     Raises RecipeError for a layout or a name that does not exist.
     """
@@ -80,7 +96,20 @@ def layout_of(name: str, fields: Mapping[str, str] | None = None) -> Layout:
                 f"fields.{ours} is {theirs!r}; it must be a field name, with dots where nested"
             )
     own: dict[str, Any] = {ours: (theirs,) for ours, theirs in (fields or {}).items()}
-    return replace(LAYOUTS[name], **own)
+    return replace(LAYOUTS[name], constants=dict(constants or {}), **own)
+
+
+def source_layout(source: Source) -> Layout:
+    """The layout of a recipe's source, with the fields and the constants that it gives."""
+    origin = source.origin or Origin()
+    constants = {
+        "license": source.license,
+        "access": source.access,
+        "origin": origin.derived_from,
+        "generator": origin.generator,
+    }
+    said = {name: value for name, value in constants.items() if value is not None}
+    return layout_of(source.layout, source.fields, said)
 
 
 def part_key(subset: str) -> str:
@@ -187,6 +216,7 @@ _TABLE = (
         id=("meta.arxiv_id", "meta.content_hash", "meta.id", "source"),
         url=("meta.url", "url"),
         path=("meta.path",),
+        repository=("meta.repo_name",),
         subset=("red_pajama_subset", "meta.source"),
         license=("meta.license",),
         subset_from_path=r"(?:^|/)(common_crawl|cc|c4|github|arxiv|books?|wikipedia|stackexchange)(?=[/_.\-])",
@@ -214,6 +244,7 @@ _TABLE = (
         id=("id",),
         url=("metadata.url", "url"),
         path=("metadata.max_stars_repo_path", "metadata.path"),
+        repository=("metadata.max_stars_repo_name", "metadata.repo_name"),
         subset=("source",),
         license=("metadata.license", "metadata.max_stars_repo_licenses"),
         domains=_DOLMA,
@@ -234,6 +265,7 @@ _TABLE = (
         text=("content",),
         id=("id",),
         path=("max_stars_repo_path", "path"),
+        repository=("max_stars_repo_name", "repo_name"),
         license=("max_stars_repo_licenses", "license"),
         subset_from_path=_FOLDER,
         domains={"sql": "sql"},
@@ -245,6 +277,7 @@ _TABLE = (
         text=("content",),
         id=("hexsha",),
         path=("max_stars_repo_path",),
+        repository=("max_stars_repo_name",),
         subset=("lang",),
         license=("max_stars_repo_licenses",),
         subset_from_path=_FOLDER,
@@ -263,6 +296,11 @@ _TABLE = (
             path=("path",),
             subset=("subset",),
             license=("license",),
+            repository=("repository", "repo"),
+            access=("access",),
+            origin=("origin",),
+            parent=("parent",),
+            generator=("generator",),
             domain=_UNKNOWN,
         )
         for container in ("jsonl", "parquet")

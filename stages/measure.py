@@ -5,60 +5,32 @@ a new file, makes a task compute just what is missing. Rows of all column groups
 are the records of that group, in order: they align by position, so nothing joins them.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 
-from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.pipeline.documents import MEASURED_RECORD, METADATA, doc_numbers
-from coursepack.pipeline.hashing import CHOICE_BITS, choice, content_hash, fingerprint
+from coursepack.pipeline.documents import doc_numbers
+from coursepack.pipeline.hashing import CHOICE_BITS, choice, content_hash
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
-from coursepack.pipeline.storage import sha256_of
 from coursepack.pipeline.tasks import check_balance, merge, run_tasks, task_count
 from coursepack.pipeline.workspace import Attempt, Dataset, Record, Workspace
-from coursepack.stages.catalogue import group_schema
-from coursepack.stages.gopher import gopher_signals
+from coursepack.stages.attach import attach, attached
+from coursepack.stages.batch import batch_of
+from coursepack.stages.families import ColumnGroup, column_groups
 from coursepack.stages.inventory import Inventory, group_name, group_splits
-from coursepack.stages.language import identify, model_path
-from coursepack.stages.layouts import Layout
-from coursepack.stages.minhash import band_hashes
+from coursepack.stages.own_signals import FAILED
+from coursepack.stages.reader import Reader
 from coursepack.stages.records import read_records
-from coursepack.stages.repetition import repetition_signals
-from coursepack.stages.web import web_signals
-from coursepack.stages.words import find_words
+from coursepack.stages.samples import ROW
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-# Column groups that follow from the text alone.
-TEXT_SIGNALS: dict[str, Callable[[Text], pa.RecordBatch]] = {
-    "gopher": gopher_signals,
-    "repetition": repetition_signals,
-    "web": web_signals,
-}
-
-
-@dataclass(frozen=True)
-class ColumnGroup:
-    """Columns measured together: their schema, and the settings that shape their values."""
-
-    name: str
-    version: int  # raised only when the output of the same settings changes
-    schema: pa.Schema
-    settings: Mapping[str, Any]
-
-    def fingerprint(self) -> str:
-        return fingerprint(
-            {"name": self.name, "version": self.version, "settings": dict(self.settings)}
-        )
 
 
 @dataclass(frozen=True)
@@ -74,30 +46,12 @@ class Measured:
         return self.datasets[column_group].read(record, columns)
 
 
-def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
-    """All that this recipe wants measured."""
-    sample = {"sample": recipe.sample}
-    groups = [
-        ColumnGroup("record", 1, MEASURED_RECORD, sample),
-        *(ColumnGroup(name, 1, _signal_schema(name), sample) for name in TEXT_SIGNALS),
-        ColumnGroup(
-            "language",
-            1,
-            _signal_schema("language"),
-            sample
-            | {"model": sha256_of(model_path(recipe.language.model, recipe.language.sha256))},
-        ),
-    ]
-    if recipe.dedup.fuzzy:
-        fuzzy = recipe.dedup.fuzzy
-        bands = pa.field("bands", pa.list_(pa.int64(), fuzzy.bands))
-        schema = pa.schema([pa.field("doc", pa.int64(), False), bands])
-        groups.append(ColumnGroup("bands", 1, schema, sample | fuzzy.model_dump()))
-    return {group.name: group for group in groups}
-
-
-def _signal_schema(group: str) -> pa.Schema:
-    return pa.schema([pa.field("doc", pa.int64(), False), *group_schema(group)])
+def datasets_of(recipe: Recipe, workspace: Workspace) -> dict[str, Dataset]:
+    """Where the columns of each group of the recipe are, measured or attached."""
+    prints = {name: group.fingerprint() for name, group in column_groups(recipe).items()}
+    for table in map(attached, recipe.signals.attach):
+        prints[table.name] = table.fingerprint(prints["record"])
+    return {name: workspace.dataset("measurements", name, found) for name, found in prints.items()}
 
 
 def measure(
@@ -106,10 +60,8 @@ def measure(
     """Measure what has not been measured; returns all of it."""
     workspace = inventory.workspace
     wanted = column_groups(recipe)
-    datasets = {
-        name: workspace.dataset("measurements", name, group.fingerprint())
-        for name, group in wanted.items()
-    }
+    places = datasets_of(recipe, workspace)
+    datasets = {name: places[name] for name in wanted}
     names = {group_name(group): group for group in inventory.groups}
     found = {name: dataset.records(names) for name, dataset in datasets.items()}
     todo = [
@@ -120,7 +72,7 @@ def measure(
     task = MeasureTask(
         workspace,
         wanted,
-        {group: inventory.layouts[inventory.readers[group]] for group in todo},
+        {group: inventory.reader(group) for group in todo},
         recipe,
     )
     size = sum(inventory.text_bytes[group] for group in todo)
@@ -138,8 +90,17 @@ def measure(
                 records[name].values(),
                 {"step": "measure", "columns": name, "version": wanted[name].version},
             )
+        measured = Measured(datasets, records)
+        for table in map(attached, recipe.signals.attach):
+            with step.spark(spark):
+                joined = attach(spark, recipe, inventory, measured, table)
+            measured.datasets[table.name], measured.records[table.name] = joined
+            if missing := sum(record.counts.get("unmatched", 0) for record in joined[1].values()):
+                step.results.append(
+                    f"{missing:,} documents without a row in {table.settings.table!r}"
+                )
         step.done(rows=sum(record.rows for record in records["record"].values()))
-    return Measured(datasets, records)
+    return measured
 
 
 @dataclass(frozen=True)
@@ -148,7 +109,7 @@ class MeasureTask:
 
     workspace: Workspace
     wanted: dict[str, ColumnGroup]
-    layouts: dict[int, Layout]
+    readers: dict[int, Reader]
     recipe: Recipe
 
     def __call__(self, group: int) -> Iterator[tuple[str, Record]]:
@@ -171,62 +132,41 @@ class MeasureTask:
             }
             for attempt in attempts.values():
                 attempt.counts["in"] = 0
+            reader = self.readers[group]
             for file_no, split in group_splits(self.workspace, group):
-                for batch in read_records(
-                    split, self.layouts[group], self.recipe.limits.record_bytes
-                ):
-                    self._measure(batch, file_no, attempts)
+                limit = self.recipe.limits.record_bytes
+                for records in read_records(split, reader.layout, limit):
+                    self._measure(records, reader, file_no, attempts)
         for column_group, attempt in attempts.items():
             assert attempt.record is not None
             yield column_group, attempt.record
 
-    def _measure(self, batch: pa.RecordBatch, file_no: int, attempts: dict[str, Attempt]) -> None:
-        rows_in = batch.num_rows
-        content = content_hash(batch.column("text"))
+    def _measure(
+        self, records: pa.RecordBatch, reader: Reader, file_no: int, attempts: dict[str, Attempt]
+    ) -> None:
+        rows_in = records.num_rows
+        content = content_hash(records.column("text"))
         if self.recipe.sample < 1:
             chosen = pa.array(in_sample(content, self.recipe.sample))
-            batch, content = batch.filter(chosen), content.filter(chosen)
-        doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
+            records, content = records.filter(chosen), content.filter(chosen)
+        doc = pa.array(doc_numbers(file_no, records.column("place").to_numpy()))
+        batch = batch_of(records, content, reader)
+        if batch.edited and "record" in attempts:
+            for name, count in batch.edited.by_kind.items():
+                attempts["record"].count(f"edit:{name}", count)
         for column_group, attempt in attempts.items():
-            columns = self._columns(column_group, batch, content)
-            attempt.write(pa.table({"doc": doc, **columns}))
+            columns = self.wanted[column_group].measure(batch)
+            found = pa.Table.from_batches([columns])
+            if ROW in found.schema.names:  # of some of the batch alone
+                of_rows = doc.take(found[ROW])
+                attempt.write(found.drop_columns([ROW]).add_column(0, "doc", of_rows))
+                continue
+            attempt.write(found.add_column(0, "doc", doc))
             attempt.count("in", rows_in)
-            attempt.count("dropped:not_sampled", rows_in - batch.num_rows)
-            attempt.count(f"file:{file_no}", batch.num_rows)
-
-    def _columns(
-        self, column_group: str, batch: pa.RecordBatch, content: pa.Array
-    ) -> dict[str, pa.Array]:
-        text = batch.column("text")
-        if column_group == "record":
-            return record_columns(batch, content)
-        if column_group in TEXT_SIGNALS:
-            signals = TEXT_SIGNALS[column_group](text)
-            return dict(zip(signals.schema.names, signals.columns, strict=True))
-        if column_group == "language":
-            language = self.recipe.language
-            found, score = identify(text, model_path(language.model, language.sha256))
-            return {"language": found, "language_score": score}
-        fuzzy = self.recipe.dedup.fuzzy
-        assert fuzzy
-        words = find_words(text)
-        return {"bands": band_hashes(words, fuzzy.bands, fuzzy.rows, fuzzy.ngram, fuzzy.seed)}
-
-
-def record_columns(batch: pa.RecordBatch, content: pa.Array) -> dict[str, pa.Array]:
-    """What identifies a record: its content, a hash of its metadata, its size, why it is no document."""
-    offsets, _ = text_buffers(batch.column("text"))
-    texts = [pc.fill_null(batch.column(name), "") for name in METADATA]
-    joined = pc.binary_join_element_wise(*texts, "\x00")
-    starts, data = text_buffers(joined)
-    view, bounds = data.data, starts.tolist()
-    digests = [xxhash.xxh3_64_intdigest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds)]
-    return {
-        "content": content,
-        "metadata": pa.array(np.array(digests, np.int64)),
-        "bytes": pa.array(np.diff(offsets)),
-        **{name: batch.column(name) for name in (*METADATA, "reject", "detail")},
-    }
+            attempt.count("dropped:not_sampled", rows_in - records.num_rows)
+            attempt.count(f"file:{file_no}", records.num_rows)
+            if FAILED in columns.schema.names:
+                attempt.count(FAILED, pc.sum(columns.column(FAILED)).as_py() or 0)
 
 
 def in_sample(content: pa.Array, share: float) -> np.ndarray:

@@ -9,7 +9,8 @@ import pyarrow as pa
 from numba import njit, types, uint32, uint64
 
 from coursepack.stages.characters import INDEX, UINT64S
-from coursepack.stages.words import Words, mix
+from coursepack.stages.copies import mix
+from coursepack.stages.words import Words
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _NO_SHINGLE = np.uint32(0xFFFFFFFF)
@@ -65,6 +66,28 @@ def _permutations(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(
+    types.void(types.uint32[::1], types.uint32[::1], types.uint32[::1], types.uint32[::1]),
+    nogil=True,
+    cache=True,
+)
+def _lower_eight(
+    signature: np.ndarray, factors: np.ndarray, terms: np.ndarray, held: np.ndarray
+) -> None:
+    """Eight shingles at a time: an entry is then loaded and stored once for all of them."""
+    a, b, c, d, e, f, g, h = held[0], held[1], held[2], held[3], held[4], held[5], held[6], held[7]
+    for j in range(len(signature)):
+        factor, term = factors[j], terms[j]
+        least = min(signature[j], uint32(factor * a + term))
+        least = min(least, uint32(factor * b + term))
+        least = min(least, uint32(factor * c + term))
+        least = min(least, uint32(factor * d + term))
+        least = min(least, uint32(factor * e + term))
+        least = min(least, uint32(factor * f + term))
+        least = min(least, uint32(factor * g + term))
+        signature[j] = min(least, uint32(factor * h + term))
+
+
+@njit(
     types.void(
         INDEX, UINT64S, types.int64, types.uint32[::1], types.uint32[::1], types.uint32[:, ::1]
     ),
@@ -79,16 +102,30 @@ def _least(
     terms: np.ndarray,
     least: np.ndarray,
 ) -> None:
-    count = len(factors)
+    held = np.empty(8, np.uint32)
+    oldest = uint64(1)  # what the first word of a shingle is multiplied by, once another follows
+    for _ in range(ngram):
+        oldest *= _STEP
     for row in range(len(least)):
-        signature = least[row]
-        for first in range(offsets[row], offsets[row + 1] - ngram + 1):
-            shingle = uint64(0)
-            for k in range(first, first + ngram):
-                shingle = shingle * _STEP + hashes[k]
-            x = uint32(mix(shingle) >> uint64(32))
-            for j in range(count):
-                signature[j] = min(signature[j], uint32(factors[j] * x + terms[j]))
+        first, last = offsets[row], offsets[row + 1] - ngram + 1
+        if first >= last:
+            continue
+        shingle = uint64(0)
+        for k in range(first, first + ngram - 1):
+            shingle = shingle * _STEP + hashes[k]
+        count = 0
+        for place in range(first, last):
+            shingle = shingle * _STEP + hashes[place + ngram - 1]
+            if place > first:
+                shingle -= hashes[place - 1] * oldest
+            held[count] = uint32(mix(shingle) >> uint64(32))
+            count += 1
+            if count == 8:
+                _lower_eight(least[row], factors, terms, held)
+                count = 0
+        if count:
+            held[count:] = held[0]  # once more changes nothing
+            _lower_eight(least[row], factors, terms, held)
 
 
 @njit(types.void(types.uint32[:, ::1], types.int64, types.uint64[:, ::1]), nogil=True, cache=True)

@@ -18,10 +18,11 @@ from coursepack.stages.fields import (
     Reject,
     find,
     license_text,
+    metadata_defaults,
     metadata_text,
     split_paths,
 )
-from coursepack.stages.layouts import Layout, subset_of_path
+from coursepack.stages.layouts import Layout
 
 MAGIC = b"PAR1"
 
@@ -77,7 +78,7 @@ class _Reader(NamedTuple):
     names: tuple[str, ...]
     text: tuple[Reach, ...]
     metadata: tuple[tuple[Reach, ...], ...]
-    subset: str | None
+    defaults: tuple[str | None, ...]
     record_bytes: int
     batch_bytes: int
 
@@ -96,7 +97,7 @@ class _Reader(NamedTuple):
             tuple(schema.names),
             _reaches(schema, layout, "text"),
             tuple(_reaches(schema, layout, name) for name in METADATA),
-            subset_of_path(layout, url),
+            metadata_defaults(layout, url),
             record_bytes,
             batch_bytes,
         )
@@ -200,9 +201,8 @@ class _Reader(NamedTuple):
             if found
             else pa.nulls(batch.num_rows, pa.string())
         )
-        if name == "subset" and self.subset is not None:
-            column = pc.fill_null(column, self.subset)
-        return column
+        default = self.defaults[index]
+        return column if default is None else pc.fill_null(column, default)
 
 
 def _reaches(schema: pa.Schema, layout: Layout, name: str) -> tuple[Reach, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coursepack.pipeline.documents import RECORDS
+from coursepack.pipeline.documents import METADATA, RECORDS
 from coursepack.pipeline.storage import open_input
 from coursepack.stages.fields import Reject, Row, fields_of, json_row, plain_row
 from coursepack.stages.layouts import Layout
@@ -83,24 +83,32 @@ def read_records(
 
 def read_places(
     url: str, layout: Layout, places: Sequence[int], record_bytes: int = 256 << 20
-) -> Iterator[tuple[int, str | None]]:
-    """(place, text) for each of the sorted `places`; None where no good record begins.
+) -> Iterator[tuple[int, str | None, str | None]]:
+    """(place, text, subset) for each of the sorted `places`; nulls where no good record begins.
 
     Seeks where the file allows it; a compressed stream of one frame is decompressed once.
     """
     container = _container(url, layout)
-    layout = Layout(layout.name, layout.container, text=layout.text)  # without metadata
+    # without metadata, but for what edits of a text may depend on
+    layout = Layout(
+        layout.name,
+        layout.container,
+        text=layout.text,
+        subset=layout.subset,
+        subset_from_path=layout.subset_from_path,
+    )
     for run, frame in _runs(url, container, places):
         split = Split(url, run[0], run[-1] + 1, frame=frame)
-        found = dict.fromkeys(run)
+        found: dict[int, _Text] = dict.fromkeys(run, (None, None))
         if container == "parquet":
             for batch in read_records(split, layout, record_bytes):
                 found.update(_texts(batch, run))
         else:
             wanted = frozenset(run)
             for place, row, _ in _rows(split, layout, container, record_bytes, wanted):
-                found[place] = row[0]
-        yield from found.items()
+                found[place] = row[0], row[_SUBSET]
+        for place, text in found.items():
+            yield place, *text
 
 
 def _container(url: str, layout: Layout) -> str:
@@ -141,9 +149,9 @@ def _rows(
             if line and not line.isspace():
                 yield place, json_row(line, fields), len(line)
         elif container == "text":
-            yield place, plain_row(line, fields.subset), len(line)
+            yield place, plain_row(line, fields.defaults), len(line)
         elif line and not line.isspace():
-            yield place, plain_row(line.removesuffix(b"\r"), fields.subset), len(line)
+            yield place, plain_row(line.removesuffix(b"\r"), fields.defaults), len(line)
 
 
 def _lines(split: Split, record_bytes: int) -> Iterator[tuple[int, bytes | Reject]]:
@@ -215,9 +223,14 @@ def _own(batches: Iterator[pa.RecordBatch], split: Split) -> Iterator[pa.RecordB
             yield batch
 
 
-def _texts(batch: pa.RecordBatch, places: Sequence[int]) -> dict[int, str | None]:
+_Text = tuple[str | None, str | None]  # with its subset
+_SUBSET = 1 + METADATA.index("subset")  # of a Row
+
+
+def _texts(batch: pa.RecordBatch, places: Sequence[int]) -> dict[int, _Text]:
     rows = np.flatnonzero(np.isin(batch.column("place").to_numpy(), places))
-    return {batch["place"][i].as_py(): batch["text"][i].as_py() for i in rows.tolist()}
+    chosen = batch.select(["place", "text", "subset"]).take(pa.array(rows))
+    return {row["place"]: (row["text"], row["subset"]) for row in chosen.to_pylist()}
 
 
 def _runs(

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit, types, uint64
+from numba import njit, types
 
-from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, characters, decode
+from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S
 from coursepack.stages.copies import (
     EMPTY,
     STEP,
-    clear,
     count_copies,
-    earlier,
-    head_ends,
+    gram_scratch,
+    hash_bytes,
+    mix,
+    repeats,
     table_size,
 )
-from coursepack.stages.words import mix
+from coursepack.stages.pieces import TextOrPieces, count_chars, find_pieces, trimmed
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
@@ -39,7 +39,7 @@ _COUNTS = (
 )
 
 
-def repetition_signals(text: Text) -> pa.RecordBatch:
+def repetition_signals(text: TextOrPieces) -> pa.RecordBatch:
     """One float64 column a signal, one row a text; null where the text is empty or null.
 
     Lines stand between runs of newlines, paragraphs between runs of two or more in the text without the
@@ -47,29 +47,24 @@ def repetition_signals(text: Text) -> pa.RecordBatch:
     `dup_line_ratio` is the share of lines that repeat an earlier one, `dup_line_char_ratio` their code
     points per code point of the text; the same of paragraphs.
 
-    Words stand between white space (Unicode's White_Space). `top_Ngram_char_ratio` is the length of the
+    Words are those of `stages.pieces`. `top_Ngram_char_ratio` is the length of the
     most frequent N words, with a space between, times their occurrences; the first of equals; its
     occurrences may overlap, so "a a a a" gives more than 1. `dup_Ngram_char_ratio` walks through the
     text: N words that were met before count their letters, and the walk goes on behind them.
 
     Of a text longer than HEAD_BYTES the head is measured. Equality is that of 64-bit hashes.
     """
-    offsets, data = text_buffers(text)
-    ends = head_ends(offsets, data)
-    longest = int((ends - offsets[:-1]).max(initial=0))
-    pieces = longest // 2 + 2  # words, lines or paragraphs take a byte and a separator
-    found = np.zeros((len(ends), len(_COUNTS) + len(TOP) + len(DUPLICATE)), np.int64)
-    _measure(
-        offsets[:-1],
-        ends,
-        data,
-        characters().is_space,
-        np.empty(pieces, np.uint64),
-        np.empty(pieces, np.uint64),
-        np.empty((4, pieces), np.int32),
-        np.empty(table_size(pieces), np.int32),
-        found,
+    p = find_pieces(text)
+    found = np.zeros((len(p.ends), len(_COUNTS) + len(TOP) + len(DUPLICATE)), np.int64)
+    most = int(np.diff(p.lines).max(initial=0)) + 2  # an empty line at either end
+    _count_pieces(
+        *(p.offsets, p.ends, p.data, p.kinds),
+        *(p.lines, p.line_starts, p.line_ends, p.line_chars, p.line_hashes),
+        *(np.empty(most, np.uint64), np.empty(most, np.int32)),
+        *(np.empty(table_size(most), np.int32), found),
     )
+    scratch = gram_scratch(int(np.diff(p.words).max(initial=0)))
+    _count_grams(p.words, p.word_hashes, p.word_chars, *scratch, found[:, len(_COUNTS) :])
     n = dict(zip(_COUNTS, found.T[: len(_COUNTS)], strict=True))
     columns = {
         "dup_line_ratio": _ratio(n["dup_lines"], n["lines"]),
@@ -88,106 +83,83 @@ def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
     return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
-@njit(nogil=True, cache=True)
-def _split(
-    data: np.ndarray, start: int, end: int, newlines: int, hashes: np.ndarray, chars: np.ndarray
-) -> tuple[Any, Any]:
-    """Hashes and code points of the pieces between runs of at least `newlines` newlines; how many pieces,
-    and the code points of all. An empty piece before the first run and behind the last counts."""
-    pieces, total = np.int64(0), np.int64(0)
-    held, piece = np.int64(0), EMPTY
-    i = start
-    while i < end:
-        byte = data[i]
-        if byte == 0x0A:
-            run = i + 1
-            while run < end and data[run] == 0x0A:
-                run += 1
-            total += run - i
-            if run - i >= newlines:
-                hashes[pieces], chars[pieces] = mix(piece), held
-                pieces += 1
-                held, piece = np.int64(0), EMPTY
-                i = run
-                continue
-            total -= run - i
-        one = np.int64(byte & 0xC0 != 0x80)
-        held += one
-        total += one
-        piece = (piece ^ uint64(byte)) * STEP
-        i += 1
-    hashes[pieces], chars[pieces] = mix(piece), held
-    return pieces + 1, total
+_FOUND = types.Array(types.int64, 2, "C")
 
 
-@njit(nogil=True, cache=True)
-def _stripped(data: np.ndarray, start: Any, end: Any, is_space: np.ndarray) -> tuple[Any, Any]:
-    """The bounds of the text without the white space at its ends."""
-    while start < end:
-        code, width = decode(data, start, end)
-        if is_space[code] == 0:
-            break
-        start += width
-    while start < end:
-        last: Any = np.int64(end) - 1
-        while last > start and data[last] & 0xC0 == 0x80:
-            last -= 1
-        code, width = decode(data, last, end)
-        if is_space[code] == 0 or last + width != end:
-            break
-        end = last
-    return start, end
-
-
-@njit(nogil=True, cache=True)
-def _words(
+@njit(
+    types.void(
+        *(INDEX, INDEX, BYTES, BYTES, INDEX, INDEX, INDEX, INT32S, UINT64S),
+        *(types.uint64[::1], types.int32[::1], types.int32[::1], types.int64[:, ::1]),
+    ),
+    nogil=True,
+    cache=True,
+)
+def _count_pieces(
+    offsets: np.ndarray,
+    ends: np.ndarray,
     data: np.ndarray,
-    start: int,
-    end: int,
-    is_space: np.ndarray,
+    kinds: np.ndarray,
+    lines: np.ndarray,
+    line_starts: np.ndarray,
+    line_ends: np.ndarray,
+    line_chars: np.ndarray,
+    line_hashes: np.ndarray,
     hashes: np.ndarray,
-    ends: np.ndarray,
-) -> Any:
-    """The hash of each word, and in `ends` the code points of all words up to and with it."""
-    words, chars = np.int64(0), np.int64(0)
-    word, inside = EMPTY, False
-    i: Any = start
-    while i < end:
-        code, width = np.int64(data[i]), np.int64(1)
-        if code >= 0x80:
-            code, width = decode(data, i, end)
-        i += width
-        if is_space[code] == 0:
-            word = (word ^ uint64(code)) * STEP
-            chars += 1
-            inside = True
-        elif inside:
-            hashes[words], ends[words] = mix(word), chars
-            words += 1
-            word, inside = EMPTY, False
-    if inside:
-        hashes[words], ends[words] = mix(word), chars
-        words += 1
-    return words
+    chars: np.ndarray,
+    table: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Of lines and paragraphs: how many, how many are copies, and the code points of those."""
+    for row in range(len(found)):
+        if offsets[row] == ends[row]:
+            continue
+        counts, first_line, end_line = found[row], lines[row], lines[row + 1]
+        total, held = end_line - first_line - 1, 0
+        for line in range(first_line, end_line):
+            total += line_chars[line]
+            at_end = line == first_line or line == end_line - 1
+            if line_starts[line] < line_ends[line] or at_end:
+                hashes[held], chars[held] = line_hashes[line], line_chars[line]
+                held += 1
+        counts[0], counts[1] = total, held
+        counts[2], counts[3] = count_copies(table, hashes, chars, held)
+
+        first, last = trimmed(kinds, offsets[row], ends[row])
+        held, paragraph = 0, EMPTY
+        length: Any = np.int64(-1)
+        for line in range(first_line, end_line):
+            start, end = max(line_starts[line], first), min(line_ends[line], last)
+            if start < end:
+                value, line_length = line_hashes[line], np.int64(line_chars[line])
+                if end - start < line_ends[line] - line_starts[line]:
+                    value = hash_bytes(data, start, end)
+                    line_length = count_chars(kinds, start, end)
+                paragraph = (paragraph ^ value) * STEP
+                length += line_length + 1  # and the newline before it, if it is not the first
+            elif length >= 0:
+                hashes[held], chars[held] = mix(paragraph), length
+                held += 1
+                paragraph, length = EMPTY, -1
+        if length >= 0 or held == 0:
+            hashes[held], chars[held] = mix(paragraph), max(length, 0)
+            held += 1
+        counts[4] = held
+        counts[5], counts[6] = count_copies(table, hashes, chars, held)
 
 
 @njit(nogil=True, cache=True)
-def _chars(ends: np.ndarray, place: Any, n: int) -> Any:
+def _chars(word_chars: np.ndarray, place: Any, n: int) -> Any:
     """Characters of the n words from `place`, without what stands between them."""
-    before = np.int64(ends[place - 1]) if place > 0 else np.int64(0)
-    return np.int64(ends[place + n - 1]) - before
+    chars = np.int64(0)
+    for k in range(place, place + n):
+        chars += word_chars[k]
+    return chars
 
 
 @njit(nogil=True, cache=True)
-def _walk(
-    n: int,
-    left: int,
-    places: np.ndarray,
-    firsts: np.ndarray,
-    times: np.ndarray,
-    ends: np.ndarray,
-) -> Any:
+def _walk(n: int, left: int, rows: np.ndarray, word_chars: np.ndarray) -> Any:
     """Characters of the n-grams that were met before on a walk that leaves out what it counted."""
+    places, firsts, times = rows[0], rows[1], rows[2]
     chars, free = np.int64(0), np.int64(0)
     for k in range(left):
         place = places[k]
@@ -195,100 +167,43 @@ def _walk(
             continue
         first = firsts[place]
         if times[first] == 0:  # met before: its count is used up
-            chars += _chars(ends, place, n)
+            chars += _chars(word_chars, place, n)
             free = np.int64(place) + n
         else:
             times[first] = 0
     return chars
 
 
-@njit(nogil=True, cache=True)
-def _count_grams(
-    words: int,
-    hashes: np.ndarray,
-    grams: np.ndarray,
-    rows: np.ndarray,
-    table: np.ndarray,
-    found: np.ndarray,
-) -> None:
-    """Characters of the top 2- to 4-grams and of the duplicate 5- to 10-grams, into `found`.
-
-    A place stays of interest for n words where the n - 1 words from there and from the next place both
-    occur elsewhere: what occurs once cannot be in a longer copy. In most texts few places are left at 3.
-    """
-    ends, places, firsts, times = rows[0], rows[1], rows[2], rows[3]
-    left = words - 1
-    for place in range(left):
-        places[place] = place
-        grams[place] = hashes[place]
-    for n in range(2, 11):
-        if words < n:
-            return
-        best, best_place = np.int64(1), np.int64(0)  # without copies the first of all is on top
-        shift = clear(table, left)
-        kept = 0
-        for k in range(left):
-            place = places[k]
-            if n > 2 and not (k + 1 < left and places[k + 1] == place + 1):
-                continue
-            grams[place] = grams[place] * STEP + hashes[place + n - 1]
-            first = earlier(table, shift, grams, place)
-            firsts[place] = first
-            if first == place:
-                times[place] = 1
-            else:
-                times[first] += 1
-                if times[first] > best or (times[first] == best and first < best_place):
-                    best, best_place = np.int64(times[first]), np.int64(first)
-            places[kept] = place
-            kept += 1
-        if n <= 4:
-            found[n - 2] = best * (_chars(ends, best_place, n) + n - 1)
-        left = 0
-        for k in range(kept):
-            if times[firsts[places[k]]] > 1:
-                places[left] = places[k]
-                left += 1
-        if n >= 5:
-            found[n - 2] = _walk(n, left, places, firsts, times, ends)
-
-
 @njit(
     types.void(
-        INDEX,
-        INDEX,
-        BYTES,
-        BYTES,
-        types.uint64[::1],
-        types.uint64[::1],
-        types.int32[:, ::1],
-        types.int32[::1],
-        types.int64[:, ::1],
+        *(INDEX, UINT64S, INT32S, types.uint64[::1], types.int32[:, ::1]),
+        *(types.int32[::1], types.uint8[::1], types.int64[:, :]),
     ),
     nogil=True,
     cache=True,
 )
-def _measure(
-    starts: np.ndarray,
-    ends: np.ndarray,
-    data: np.ndarray,
-    is_space: np.ndarray,
-    hashes: np.ndarray,
+def _count_grams(
+    words: np.ndarray,
+    word_hashes: np.ndarray,
+    word_chars: np.ndarray,
     grams: np.ndarray,
     rows: np.ndarray,
     table: np.ndarray,
+    sieve: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    lengths = rows[0]
+    """Characters of the top 2- to 4-grams and of the duplicate 5- to 10-grams."""
     for row in range(len(found)):
-        start, end = starts[row], ends[row]
-        if start == end:
-            continue
-        counts = found[row]
-        counts[1], counts[0] = _split(data, start, end, 1, hashes, lengths)
-        counts[2], counts[3] = count_copies(table, hashes, lengths, counts[1])
-        first, last = _stripped(data, start, end, is_space)
-        counts[4], _ = _split(data, first, last, 2, hashes, lengths)
-        counts[5], counts[6] = count_copies(table, hashes, lengths, counts[4])
-        words = _words(data, start, end, is_space, hashes, lengths)
-        _count_grams(words, hashes, grams, rows, table, counts[7:])
+        hashes = word_hashes[words[row] : words[row + 1]]
+        chars = word_chars[words[row] : words[row + 1]]
+        left = 0
+        for n in range(2, min(len(hashes), 10) + 1):
+            best, best_place = 1, 0  # without copies the first of all is on top
+            if n == 2 or left:
+                left, best, best_place = repeats(n, left, hashes, grams, rows, table, sieve)
+            if n <= 4:
+                found[row, n - 2] = best * (_chars(chars, best_place, n) + n - 1)
+            elif left:
+                found[row, n - 2] = _walk(n, left, rows, chars)
+            else:
+                break

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -19,9 +19,8 @@ from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.workspace import Workspace
 from coursepack.shards.manifest import Manifest
 from coursepack.stages.invariants import Lists
-from coursepack.stages.inventory import reader_of
-from coursepack.stages.layouts import Layout
 from coursepack.stages.lineage import Lineage
+from coursepack.stages.reader import Reader, reader_of
 from coursepack.stages.records import read_places
 from coursepack.stages.result import read_as
 from coursepack.stages.verdict import Check
@@ -96,14 +95,15 @@ def replay(
     or other, `round_trip` which documents do not decode to their texts.
     """
     check.checked += len(pieces)
-    layouts = dict(reader_of(source, origin.recipe) for source in origin.recipe.source)
+    of_source = {s.name: reader_of(s, origin.recipe) for s in origin.recipe.source}
+    readers = dict(of_source.values())
     files: dict[tuple[str, str], _Places] = {}
     with check.noting("nothing can be replayed"):
-        files = _by_file(origin, set(layouts), pieces, check)
+        files = _by_file(origin, {s: reader for s, (reader, _) in of_source.items()}, pieces, check)
     made: list[Piece] = []
     for (url, reader), places in sorted(files.items()):
         with check.noting(f"{url}, where {len(places):,} sampled documents stand, cannot be read"):
-            made.extend(_again(origin, url, layouts[reader], places, check, round_trip))
+            made.extend(_again(origin, url, readers[reader], places, check, round_trip))
     wanted, found = (Counter(piece.where for piece in one) for one in (pieces, made))
     return len(wanted.keys() - (wanted - found).keys()), sum(len(piece.ids) for piece in made)
 
@@ -112,9 +112,9 @@ _Places = dict[int, list[Piece]]  # the runs that hold tokens of the document at
 
 
 def _by_file(
-    origin: Origin, readers: set[str], pieces: Sequence[Piece], check: Check
+    origin: Origin, readers: Mapping[str, str], pieces: Sequence[Piece], check: Check
 ) -> dict[tuple[str, str], _Places]:
-    """(URL, reader) -> what is to be read there."""
+    """(URL, reader) -> what is to be read there; a piece's text is read as its source reads it."""
     docs = origin.lineage.docs([piece.content for piece in pieces])
     numbers = sorted({doc >> PLACE_BITS for found in docs.values() for doc in found})
     names = ["file_no", "url", "reader"]
@@ -122,30 +122,31 @@ def _by_file(
         origin.splits_url, lambda data: pq.read_table(pa.BufferReader(data), columns=names)
     )
     table = table.filter(pc.is_in(table["file_no"], pa.array(numbers, pa.int32())))
-    known = {
-        s["file_no"]: (s["url"], s["reader"]) for s in table.to_pylist() if s["reader"] in readers
-    }
-    sources = {source.name for source in origin.recipe.source}
+    urls = {(s["file_no"], s["reader"]): s["url"] for s in table.to_pylist()}
     files: dict[tuple[str, str], _Places] = {}
     for piece in pieces:
-        if piece.source not in sources:
+        if piece.source not in readers:
             check.add([f"source {piece.source!r} is not in the recipe"], where=piece.where)
-        doc = next((d for d in docs.get(piece.content, ()) if d >> PLACE_BITS in known), None)
+            continue
+        reader = readers[piece.source]
+        found = (d for d in docs.get(piece.content, ()) if (d >> PLACE_BITS, reader) in urls)
+        doc = next(found, None)
         if doc is None:
             text = f"the lineage has content {piece.content.hex()} in none of the recipe's files"
             check.add([text], where=piece.where)
         else:
-            places = files.setdefault(known[doc >> PLACE_BITS], {})
+            places = files.setdefault((urls[doc >> PLACE_BITS, reader], reader), {})
             places.setdefault(doc & MAX_PLACE, []).append(piece)
     return files
 
 
 def _again(
-    origin: Origin, url: str, layout: Layout, places: _Places, check: Check, round_trip: Check
+    origin: Origin, url: str, reader: Reader, places: _Places, check: Check, round_trip: Check
 ) -> Iterator[Piece]:
     """The runs whose documents were found in a file; each is compared with what is encoded now."""
     recipe, frame = origin.recipe, origin.recipe.tokenizer
-    for place, text in read_places(url, layout, sorted(places), recipe.limits.record_bytes):
+    found = read_places(url, reader.layout, sorted(places), recipe.limits.record_bytes)
+    for place, text, subset in found:
         where, pieces = f"{url}, place {place:,}", places[place]
         column = pa.array([text], pa.large_string())
         now, then = content_hash(column)[0].as_py(), pieces[0].content
@@ -154,10 +155,12 @@ def _again(
             should = f"{pieces[0].where} has content {then.hex()} from there"
             check.add([f"{where}: found {found}; {should}; one of them was changed"])
             continue
-        ids = origin.tokenizer.encode(column, bos=frame.bos, eos=frame.eos)[1]
+        given = {"text": column, "subset": pa.array([subset], pa.string())}
+        edited = reader.texts(pa.RecordBatch.from_pydict(given))
+        ids = origin.tokenizer.encode(edited, bos=frame.bos, eos=frame.eos)[1]
         for piece in pieces:
             check.add(_run_problems(piece, ids, where), where=piece.where)
-        _decode(origin, ids, text, where, round_trip)
+        _decode(origin, ids, edited[0].as_py(), where, round_trip)
         yield from pieces
 
 
@@ -184,6 +187,8 @@ def _decode(origin: Origin, ids: np.ndarray, text: str, where: str, check: Check
     should = text.replace("\u2581", " ") if spec.escapes_whitespaces else text
     check.checked += 1
     if back != should:
+        # no more of the text than one code point: it may be restricted
         k = next(k for k, (a, b) in enumerate(zip_longest(back, should)) if a != b)
-        shown = f"character {k:,} is {back[k : k + 10]!r}; the text has {should[k : k + 10]!r}"
+        found, wanted = (f"U+{ord(t[k]):04X}" if k < len(t) else "missing" for t in (back, should))
+        shown = f"character {k:,} is {found}; in the text it is {wanted}"
         check.add([f"encoded and decoded, {shown}"], where=where)

@@ -17,78 +17,17 @@ from sqlglot import Dialect, exp
 from sqlglot.errors import ParseError, SqlglotError
 
 from coursepack.pipeline.errors import RecipeError
-from coursepack.pipeline.recipe import RuleSettings, Selector
+from coursepack.pipeline.recipe import Recipe, RuleSettings, Selector
+from coursepack.stages.own_signals import signals_of
+from coursepack.stages.profiles import PROFILES
 
+BYTES_PER_TOKEN = 4.5  # where nothing has been encoded yet
 MAX_RULES = 62  # a document's failed rules are the bits of an int64
 GRAMMAR = (
     "and, or, not, = != < <= > >=, in (...), between, like '...', is null, + - * /, numbers, "
     "'strings', true, false, and the functions "
-    "abs, coalesce, contains, ends_with, greatest, least, length, lower, starts_with"
+    "abs, coalesce, contains, ends_with, greatest, least, length, lower, starts_with, within"
 )
-
-_WEB = ("general", "web", "books", "encyclopedia", "science", "dialogue")
-_PAGES = ("general", "web")  # C4's and FineWeb's rules would drop verse, LaTeX, code and tables
-_CODE = ("code",)
-
-# Thresholds of Gopher (Rae et al. 2021, appendix A1) as datatrove's gopher_quality_filter.py and
-# gopher_repetition_filter.py read them, of bigcode's preprocessing for StarCoder (Li et al. 2023), of
-# C4 (Raffel et al. 2020), FineWeb (Penedo et al. 2024) and SlimPajama (Soboleva et al. 2023).
-# `c4` has C4's rules on documents alone: its edits of lines, which come first there, are not applied,
-# so lines without end punctuation are seen by these rules and stay in the text.
-PROFILES: dict[str, dict[str, RuleSettings]] = {
-    "gopher": {
-        "gopher_too_few_words": RuleSettings(scope=_WEB, drop="words < 50"),
-        "gopher_too_many_words": RuleSettings(scope=_WEB, drop="words > 100000"),
-        "gopher_short_words": RuleSettings(scope=_WEB, drop="mean_word_chars < 3"),
-        "gopher_long_words": RuleSettings(scope=_WEB, drop="mean_word_chars > 10"),
-        "gopher_hashes": RuleSettings(scope=_WEB, drop="hash_word_ratio > 0.1"),
-        "gopher_ellipses": RuleSettings(scope=_WEB, drop="ellipsis_word_ratio > 0.1"),
-        "gopher_bullet_lines": RuleSettings(scope=_WEB, drop="bullet_line_ratio > 0.9"),
-        "gopher_ellipsis_lines": RuleSettings(scope=_WEB, drop="ellipsis_line_ratio > 0.3"),
-        "gopher_few_alpha_words": RuleSettings(scope=_WEB, drop="alpha_word_ratio < 0.8"),
-        "gopher_few_stop_words": RuleSettings(
-            scope=_WEB, drop="stop_words < 2 and language = 'en'"
-        ),
-    },
-    "code": {
-        "code_long_line": RuleSettings(scope=_CODE, drop="max_line_chars > 1000"),
-        "code_long_mean_line": RuleSettings(scope=_CODE, drop="mean_line_chars > 100"),
-        "code_few_alnum": RuleSettings(scope=_CODE, drop="alnum_ratio < 0.25"),
-    },
-    "gopher_repetition": {
-        f"gopher_{name}": RuleSettings(scope=_WEB, drop=f"{name}_ratio > {most}")
-        for name, most in (
-            ("dup_paragraph", 0.3),
-            ("dup_paragraph_char", 0.2),
-            ("dup_line", 0.3),
-            ("dup_line_char", 0.2),
-            ("top_2gram_char", 0.2),
-            ("top_3gram_char", 0.18),
-            ("top_4gram_char", 0.16),
-            ("dup_5gram_char", 0.15),
-            ("dup_6gram_char", 0.14),
-            ("dup_7gram_char", 0.13),
-            ("dup_8gram_char", 0.12),
-            ("dup_9gram_char", 0.11),
-            ("dup_10gram_char", 0.1),
-        )
-    },
-    "c4": {
-        "c4_lorem_ipsum": RuleSettings(scope=_PAGES, drop="has_lorem_ipsum"),
-        "c4_curly_brace": RuleSettings(scope=_PAGES, drop="curly_braces > 0"),
-        "c4_few_sentences": RuleSettings(scope=_PAGES, drop="sentences < 5"),
-        "c4_long_word": RuleSettings(scope=_PAGES, drop="longest_word_chars > 1000"),
-    },
-    "fineweb": {
-        "fineweb_line_punct": RuleSettings(scope=_PAGES, drop="terminal_punct_line_ratio < 0.12"),
-        "fineweb_short_lines": RuleSettings(scope=_PAGES, drop="short_line_ratio > 0.67"),
-        "fineweb_char_dup": RuleSettings(scope=_PAGES, drop="char_dup_ratio > 0.01"),
-        "fineweb_list": RuleSettings(scope=_PAGES, drop="newline_word_ratio > 0.3"),
-    },
-    "slimpajama": {
-        "slimpajama_short": RuleSettings(drop="bare_chars < 200"),  # of every source, code too
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -99,6 +38,17 @@ class Predicate:
     spark: str
     duckdb: str
     signals: tuple[str, ...]  # names used, sorted
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Keeps of the documents in `scope` with one value of the signal `by` at most so many, or so many bytes."""
+
+    name: str
+    scope: tuple[str, ...]
+    by: str
+    documents: int | None
+    bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +94,8 @@ def expand(
     A rule's reason is its name. Raises RecipeError: unknown or repeated profiles, repeated or
     unfit names, more than MAX_RULES rules, predicates that do not compile.
     """
-    named = [*_profile_rules(profiles), *rules.items()]
+    own = {name: rule for name, rule in rules.items() if not rule.is_quota}
+    named = [*_profile_rules(profiles), *own.items()]
     names = [name for name, _ in named]
     for name in names:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -160,8 +111,40 @@ def expand(
     return tuple(_rule(name, settings, signals) for name, settings in named)
 
 
-def scope_sql(rule: Rule) -> Predicate:
-    """Whether a document is in the rule's scope, over the string columns domain, source, language.
+def rules_of(recipe: Recipe) -> tuple[Rule, ...]:
+    """The recipe's rules, checked against the catalogue of signals; raises RecipeError."""
+    return expand(recipe.rules.profiles, recipe.rules.own, types_of(recipe))
+
+
+def types_of(recipe: Recipe) -> dict[str, pa.DataType]:
+    """The signals that the recipe's rules may name, with their types."""
+    return {name: signal.type for name, signal in signals_of(recipe).items()}
+
+
+def quotas_of(recipe: Recipe) -> tuple[Quota, ...]:
+    """The recipe's quotas, in its order; raises RecipeError where `by` is no text signal."""
+    return tuple(
+        _quota(recipe, name, settings)
+        for name, settings in recipe.rules.own.items()
+        if settings.is_quota
+    )
+
+
+def _quota(recipe: Recipe, name: str, settings: RuleSettings) -> Quota:
+    texts = {n: s.type for n, s in signals_of(recipe).items() if pa.types.is_string(s.type)}
+    if settings.by not in texts:
+        raise RecipeError(
+            f"rule {name!r}: there is no text signal {settings.by!r} to count by; "
+            f"{_hint(settings.by or '', texts)}"
+        )
+    size = settings.max_bytes
+    if settings.max_tokens is not None:
+        size = int(settings.max_tokens * BYTES_PER_TOKEN)
+    return Quota(name, settings.scopes, settings.by, settings.max_documents, size)
+
+
+def scope_sql(rule: Rule | Quota) -> Predicate:
+    """Whether a document is in the scope of a rule or quota, over the string columns domain, source, language.
 
     Never null where domain and source are not; a null language is no language.
     """
@@ -264,6 +247,7 @@ _FUNCTIONS: dict[str, tuple[tuple[_Type, ...], _Type]] = {
     "contains": (("string", "string"), "boolean"),
     "ends_with": (("string", "string"), "boolean"),
     "starts_with": (("string", "string"), "boolean"),
+    "within": (("string", "string"), "boolean"),
 }
 _SPARK_NAMES = {"ends_with": "endswith", "starts_with": "startswith"}
 _VARIADIC = ("coalesce", "greatest", "least")
@@ -526,15 +510,32 @@ def _call(name: str, arguments: list[exp.Expression]) -> exp.Expression:
     if name == "lower":
         letters = [exp.Literal.string(_UPPER), exp.Literal.string(_LOWER)]
         return exp.Anonymous(this="translate", expressions=[*arguments, *letters])
+    if name == "within":
+        parts = [_split("string_split", argument) for argument in reversed(arguments)]
+        return exp.Anonymous(this="list_has_all", expressions=parts)
     return exp.Anonymous(this=name, expressions=arguments)
 
 
+def _split(function: str, text: exp.Expression) -> exp.Expression:
+    return exp.Anonymous(this=function, expressions=[text, exp.Literal.string(",")])
+
+
 def _as_spark(sql: exp.Expression) -> str:
-    renamed = sql.copy()
+    renamed = sql.copy().transform(_all_listed)
     for call in renamed.find_all(exp.Anonymous):
         call.set("this", _SPARK_NAMES.get(call.this, call.this))
     # Spark replaces ${name} in SQL text even inside a string; the escape hides the dollar
     return renamed.sql("spark").replace("${", "\\u0024{")
+
+
+def _all_listed(node: exp.Expression) -> exp.Expression:
+    """Spark has no list_has_all: nothing is left when the list is taken away; null of a null, as there."""
+    if not isinstance(node, exp.Anonymous) or node.this != "list_has_all":
+        return node
+    allowed, given = (_split("split", part.expressions[0]) for part in node.expressions)
+    left = exp.Anonymous(this="array_except", expressions=[given, allowed])
+    size = exp.Anonymous(this="array_size", expressions=[left])
+    return exp.Paren(this=exp.EQ(this=size, expression=exp.Literal.number(0)))
 
 
 def _children(node: exp.Expression) -> Iterator[exp.Expression]:

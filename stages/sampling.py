@@ -23,7 +23,7 @@ from coursepack.pipeline.tasks import merge, run_tasks
 from coursepack.pipeline.workspace import Dataset, Record, Workspace
 from coursepack.stages.decide import Decided
 from coursepack.stages.inventory import Inventory, group_name, group_splits
-from coursepack.stages.layouts import Layout
+from coursepack.stages.reader import Reader
 from coursepack.stages.records import read_records
 from coursepack.tokenizers.model import load
 from coursepack.tokenizers.train import train
@@ -112,7 +112,7 @@ def draw_sample(
         inventory.workspace,
         dataset,
         Decided(decided.dataset, {n: record.bare() for n, record in decided.records.items()}),
-        {group: inventory.layouts[inventory.readers[group]] for group in inventory.groups},
+        {group: inventory.reader(group) for group in inventory.groups},
         recipe,
         sample_rates(settings, decided),
     )
@@ -151,7 +151,7 @@ class SampleTask:
     workspace: Workspace
     dataset: Dataset
     decided: Decided
-    layouts: Mapping[int, Layout]
+    readers: Mapping[int, Reader]
     recipe: Recipe
     rates: Mapping[str, float]
 
@@ -164,12 +164,13 @@ class SampleTask:
             self.decided.records[name], ["doc", "content", "domain", "keep"]
         )
         chosen = self._chosen(slice_)
+        reader = self.readers[group]
         with self.dataset.attempt(name, SAMPLE) as out:
             if chosen.num_rows:
                 for file_no, split in group_splits(self.workspace, group):
                     limit = self.recipe.limits.record_bytes
-                    for batch in read_records(split, self.layouts[group], limit):
-                        out.write(_taken(batch, file_no, chosen))
+                    for batch in read_records(split, reader.layout, limit):
+                        out.write(_taken(batch, file_no, chosen, reader))
         assert out.record is not None
         yield "sample", out.record
 
@@ -190,14 +191,13 @@ class SampleTask:
         )
 
 
-def _taken(batch: pa.RecordBatch, file_no: int, chosen: pa.Table) -> pa.Table:
+def _taken(batch: pa.RecordBatch, file_no: int, chosen: pa.Table, reader: Reader) -> pa.Table:
     """The chosen documents of a batch, long ones cut to a window."""
     doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
     at = pc.index_in(doc, value_set=chosen["doc"].combine_chunks())
     hit = pc.is_valid(at)
     rows = chosen.take(at.filter(hit))
-    text = batch.column("text").filter(hit)
-    text = windows(text, rows["order"].to_numpy())
+    text = windows(reader.texts(batch.filter(hit)), rows["order"].to_numpy())
     return pa.table({"order": rows["order"], "content": rows["content"], "text": text})
 
 

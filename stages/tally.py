@@ -4,7 +4,7 @@ Input groups stream by. A document without duplicates ends in a count by (class,
 of a cluster is kept as a row, since the rules say which member stays. The tables are DuckDB's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,16 +18,19 @@ from coursepack.pipeline.documents import PLACE_BITS
 from coursepack.pipeline.errors import WorkspaceError
 from coursepack.pipeline.hashing import CHOICE_BITS, choice
 from coursepack.pipeline.recipe import Recipe
-from coursepack.stages.catalogue import SIGNALS
-from coursepack.stages.domains import domain_column
+from coursepack.stages.catalogue import Signal
+from coursepack.stages.domains import domain_column, uses_tags
+from coursepack.stages.examples import beside
 from coursepack.stages.inventory import Inventory
 from coursepack.stages.measure import Measured, in_sample
+from coursepack.stages.own_signals import signals_of
 from coursepack.stages.rules import Rule, scope_sql, verdict_sql
 
 MOST_RULES = 63  # bits of an int64 that is not negative
 # Rows that one query counts: planning a query of many rules takes as long as counting 50,000 rows.
 _BATCH_ROWS = 500_000
 _RECORD = ("doc", "content", "bytes", "metadata", "subset", "reject")
+_NAMES = ("id", "url", "path")  # of a document that is shown
 _TABLES = """
 create table classes (class bigint, source varchar, domain varchar, language varchar);
 create table rejects (class bigint, documents bigint);
@@ -54,6 +57,9 @@ class Tally:
     share: float = 1.0
     connection: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
     _classes: dict[tuple[int, str, str | None], int] = field(default_factory=dict)
+    samples: list[pa.Table] = field(
+        default_factory=list
+    )  # the documents that `read` was asked to show
     _scopes: list[int] = field(default_factory=list)  # of each class: bits of the rules it is under
 
     def __post_init__(self) -> None:
@@ -65,16 +71,24 @@ class Tally:
         measured: Measured,
         clusters: tuple[np.ndarray, np.ndarray],
         signals: Sequence[str],
+        shown: Callable[[int], pa.Table] | None = None,
     ) -> None:
         """Count all groups; `clusters` is (doc, ascending, and its component), int64.
 
+        `shown(group)` is a table of documents (doc, ascending, and whatever else) that go to `samples`, with
+        their signals, source and domain.
         `signals` are the columns that rules and steps name. Raises WorkspaceError where column groups
         of an input group are not of the same documents.
         """
-        wanted = _by_group(signals)
+        tags = ["tag"] if uses_tags(self.recipe) else []
+        wanted = _by_group([*signals, *tags], signals_of(self.recipe))
         waiting: list[pa.Table] = []
+        names = _NAMES if shown else ()
         for group in inventory.groups:
-            waiting.append(self._documents(inventory, measured, group, wanted))
+            table = self._documents(inventory, measured, group, wanted, names)
+            if shown:
+                self.samples.append(self._named(beside(table, shown(group))))
+            waiting.append(table.drop_columns([n for n in names if n not in signals]))
             if sum(table.num_rows for table in waiting) >= _BATCH_ROWS:
                 self._add(pa.concat_tables(waiting), clusters)
                 waiting = []
@@ -82,10 +96,15 @@ class Tally:
             self._add(pa.concat_tables(waiting), clusters)
 
     def _documents(
-        self, inventory: Inventory, measured: Measured, group: int, wanted: Mapping[str, list[str]]
+        self,
+        inventory: Inventory,
+        measured: Measured,
+        group: int,
+        wanted: Mapping[str, list[str]],
+        names: Sequence[str],
     ) -> pa.Table:
         """The records of the recipe's files in one group, with the signals."""
-        columns = list(dict.fromkeys([*_RECORD, *wanted["record"]]))
+        columns = list(dict.fromkeys([*_RECORD, *names, *wanted["record"]]))
         table = measured.read("record", group, columns)
         for column_group, names in wanted.items():
             if column_group == "record" or not names:
@@ -101,6 +120,16 @@ class Tally:
         source = inventory.source_of(table["doc"].to_numpy(), PLACE_BITS)
         table = table.append_column("_source", pa.array(source.astype(np.int64)))
         return table if (source >= 0).all() else table.filter(pa.array(source >= 0))
+
+    def _named(self, table: pa.Table) -> pa.Table:
+        """With source and domain, and a language, which a scope may ask for."""
+        source = table["_source"].to_numpy()
+        names = pa.array([s.name for s in self.recipe.source]).take(pa.array(source))
+        domain = domain_column(self.recipe, source, table["subset"], self._tag(table))
+        table = table.append_column("source", names).append_column("domain", domain)
+        if "language" not in table.schema.names:
+            table = table.append_column("language", pa.nulls(table.num_rows, pa.string()))
+        return table
 
     def _add(self, table: pa.Table, clusters: tuple[np.ndarray, np.ndarray]) -> None:
         table = table.append_column("_class", pa.array(self._class_of(table)))
@@ -168,7 +197,8 @@ class Tally:
     def _class_of(self, table: pa.Table) -> np.ndarray:
         """The number (int64) of each record's (source, domain, language); new ones are numbered."""
         source = table["_source"].to_numpy()
-        domain = domain_column(self.recipe, source, table["subset"]).dictionary_encode()
+        domain = domain_column(self.recipe, source, table["subset"], self._tag(table))
+        domain = domain.dictionary_encode()
         parts = [source, domain.indices.to_numpy()]
         languages: list[str | None] = [None]
         if any("lang=" in text for rule in self.rules for text in rule.scope):
@@ -187,6 +217,9 @@ class Tally:
             number[there] = self._number(int(s), domain.dictionary[int(d)].as_py(), languages[lang])
         found: np.ndarray = number[code]
         return found
+
+    def _tag(self, table: pa.Table) -> pa.ChunkedArray | None:
+        return table["tag"] if uses_tags(self.recipe) else None
 
     def _number(self, source: int, domain: str, language: str | None) -> int:
         key = (source, domain, language)
@@ -225,9 +258,9 @@ def component_of(doc: np.ndarray, known: np.ndarray, component: np.ndarray) -> n
     return found
 
 
-def _by_group(signals: Sequence[str]) -> dict[str, list[str]]:
+def _by_group(signals: Sequence[str], known: Mapping[str, Signal]) -> dict[str, list[str]]:
     """The signals by the column group that holds them; `language` is one where a scope may ask."""
     found: dict[str, list[str]] = {"record": []}
     for name in sorted(set(signals) - set(_RECORD)):
-        found.setdefault(SIGNALS[name].group, []).append(name)
+        found.setdefault(known[name].group, []).append(name)
     return found

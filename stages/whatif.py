@@ -8,31 +8,42 @@ import difflib
 import math
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from coursepack.pipeline import storage
 from coursepack.pipeline.errors import RecipeError, WorkspaceError
 from coursepack.pipeline.recipe import Recipe, RuleSettings
 from coursepack.pipeline.workspace import Dataset, Workspace
-from coursepack.stages.catalogue import SIGNALS
 from coursepack.stages.components import GROUP
-from coursepack.stages.decide import Decided, Reading, rules_of
+from coursepack.stages.decide import Decided, Reading
 from coursepack.stages.encode import Encoded
+from coursepack.stages.examples import Example, examples
 from coursepack.stages.inventory import Inventory, group_name, take_inventory
-from coursepack.stages.measure import Measured, column_groups
-from coursepack.stages.rules import PROFILES, Rule, compile_predicate, expand
+from coursepack.stages.measure import Measured, datasets_of
+from coursepack.stages.own_signals import signals_of
+from coursepack.stages.profiles import PROFILES
+from coursepack.stages.rules import (
+    BYTES_PER_TOKEN,
+    Rule,
+    compile_predicate,
+    expand,
+    quotas_of,
+    rules_of,
+    types_of,
+)
 from coursepack.stages.tally import MOST_RULES, Tally
 
 MOST_DOCUMENTS = 10_000_000
-BYTES_PER_TOKEN = 4.5  # where nothing has been encoded yet
 MOST_STEPS = 100
+MOST_SHOWN = 4000  # documents of the sample that examples are chosen from
 _ERRORS_95 = 1.96  # standard errors to either side that hold 95 % of a normal distribution
-_TYPES = {name: signal.type for name, signal in SIGNALS.items()}
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _CURVE = re.compile(rf"\s*(\w+)\s*:\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*/\s*(\d+)\s*")
 
@@ -114,6 +125,9 @@ class Answer:
     total: Yield
     effects: tuple[Effect, ...]  # of the rules that change; of all where none does
     curve: tuple[Point, ...]
+    examples: tuple[
+        Example, ...
+    ]  # documents on either side of the rules that change, and of a curve's middle
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -153,7 +167,8 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
     share = min(1.0, MOST_DOCUMENTS / max(rows, 1))
     none = np.zeros(0, np.int64)
     tally = Tally(recipe, asked.rules, asked.steps, share)
-    tally.read(inventory, measured, clusters or (none, none), asked.signals())
+    shown = _samples(recipe, inventory)
+    tally.read(inventory, measured, clusters or (none, none), asked.signals(), shown)
     tally.connection.execute(_fates(asked))
     ratios, said = _tokens_per_byte(workspace, recipe.name)
     yields = _yields(tally, ratios)
@@ -162,6 +177,12 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
         _check(workspace, reading, recipe, yields)
     effects, warnings = _effects(tally, asked)
     notes = [said, *_sample_notes(share)]
+    if shown is None:
+        notes.append("no documents are shown: none were sampled (`coursepack curate` does)")
+    if quotas := quotas_of(recipe):
+        exact = False
+        names = ", ".join(quota.name for quota in quotas)
+        notes.append(f"an estimate: quotas ({names}) are not taken into account")
     if clusters is None:
         notes.append(
             "an estimate: duplicates have not been found for these files and settings, so documents are "
@@ -175,9 +196,40 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
         _total(yields, tally, ratios),
         effects,
         _curve(tally, asked, ratios),
+        _examples(tally, asked),
         tuple(notes),
         warnings,
     )
+
+
+def _samples(recipe: Recipe, inventory: Inventory) -> Callable[[int], pa.Table] | None:
+    """What measure kept of the texts of an input group, the first by hash; None where it kept nothing."""
+    dataset = datasets_of(recipe, inventory.workspace)["samples"]
+    records = {record.group: record for record in dataset.published()}
+    names = {group: group_name(group) for group in inventory.groups}
+    if not records.keys() >= set(names.values()):
+        return None
+    most = max(8, MOST_SHOWN // max(1, len(names)))
+
+    def read(group: int) -> pa.Table:
+        table = dataset.read(records[names[group]])
+        first = pc.sort_indices(table, [("lot", "ascending"), ("doc", "ascending")])[:most]
+        return table.take(pa.array(np.sort(first.to_numpy())))
+
+    return read
+
+
+def _examples(tally: Tally, asked: _Asked) -> tuple[Example, ...]:
+    changed = asked.now ^ asked.then
+    rules = [rule for n, rule in enumerate(asked.rules) if changed & asked.then & 1 << n]
+    if asked.signal:
+        middle = asked.thresholds[len(asked.thresholds) // 2]
+        tried = {f"{asked.signal}_below": RuleSettings(drop=f"{asked.signal} < {middle!r}")}
+        rules += expand((), tried, types_of(tally.recipe))
+    documents = [table for table in tally.samples if table.num_rows]
+    if not rules or not documents:
+        return ()
+    return examples(rules, pa.concat_tables(documents, promote_options="permissive"))
 
 
 def _sample_notes(share: float) -> list[str]:
@@ -201,7 +253,8 @@ def _asked(recipe: Recipe, changes: Changes) -> _Asked:
             "try fewer changes at a time"
         )
     signal, thresholds = _read_curve(changes.curve) if changes.curve is not None else (None, ())
-    steps = tuple(compile_predicate(f"{signal} < {t!r}", _TYPES).duckdb for t in thresholds)
+    types = types_of(recipe)
+    steps = tuple(compile_predicate(f"{signal} < {t!r}", types).duckdb for t in thresholds)
     bits = {rule: 1 << number for number, rule in enumerate(rules)}
     return _Asked(
         tuple(rules),
@@ -216,7 +269,8 @@ def _asked(recipe: Recipe, changes: Changes) -> _Asked:
 def _changed(recipe: Recipe, changes: Changes) -> tuple[Rule, ...]:
     """The recipe's rules with the changes, in order; raises RecipeError."""
     profiles = (*recipe.rules.profiles, *changes.profiles)
-    expand(profiles, recipe.rules.own, _TYPES)  # no two of a name, no unknown profile
+    types = types_of(recipe)
+    expand(profiles, recipe.rules.own, types)  # no two of a name, no unknown profile
     settings = {name: rule for profile in profiles for name, rule in PROFILES[profile].items()}
     settings |= recipe.rules.own
     tried = [_read_rule(text) for text in changes.rules]
@@ -234,7 +288,7 @@ def _changed(recipe: Recipe, changes: Changes) -> tuple[Rule, ...]:
         if old is not None:
             given = given.model_copy(update={"unknown": old.unknown})
         kept[name] = given
-    return expand((), kept, _TYPES)
+    return expand((), kept, types)
 
 
 def _read_rule(text: str) -> tuple[str, RuleSettings]:
@@ -289,12 +343,10 @@ def _inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
 def _measured(recipe: Recipe, inventory: Inventory, signals: Iterable[str]) -> Measured:
     """The published measurements of the recipe's files; raises WorkspaceError where some are missing."""
     names = {group_name(group) for group in inventory.groups}
-    datasets = {
-        name: inventory.workspace.dataset("measurements", name, group.fingerprint())
-        for name, group in column_groups(recipe).items()
-    }
+    datasets = datasets_of(recipe, inventory.workspace)
     records = {}
-    for name in ("record", *sorted({SIGNALS[signal].group for signal in signals} - {"record"})):
+    known = signals_of(recipe)
+    for name in ("record", *sorted({known[signal].group for signal in signals} - {"record"})):
         records[name] = {r.group: r for r in datasets[name].published() if r.group in names}
         if missing := len(names - records[name].keys()):
             raise WorkspaceError(

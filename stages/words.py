@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types, uint64
 
-from coursepack.pipeline.arrow import Text, text_buffers
+from coursepack.pipeline.arrow import text_buffers
 from coursepack.stages.characters import (
     BYTES,
     INDEX,
@@ -21,9 +21,12 @@ from coursepack.stages.characters import (
     characters,
     decode,
 )
+from coursepack.stages.copies import mix as mix
+from coursepack.stages.pieces import Pieces, TextOrPieces
 
 _EMPTY = np.uint64(0xCBF29CE484222325)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+_NO, _YES = np.uint64(0), np.uint64(1)
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,12 @@ class Words:
     hashes: np.ndarray  # uint64
 
 
-def find_words(text: Text) -> Words:
-    """The words of each row; a null row has none. Bytes that are not UTF-8 separate words.
+def find_words(text: TextOrPieces) -> Words:
+    """The words of each row, whole; a null row has none. Bytes that are not UTF-8 separate words.
 
     Lower-casing is by code point (`characters().lower`), so a final sigma is not made of a capital.
     """
-    offsets, data = text_buffers(text)
+    offsets, data = (text.offsets, text.data) if isinstance(text, Pieces) else text_buffers(text)
     table = characters()
     rows = len(offsets) - 1
     starts = np.zeros(rows + 1, np.int64)
@@ -48,14 +51,6 @@ def find_words(text: Text) -> Words:
     ascii_letter = np.where(table.word_class[:128], table.lower[:128], 0).astype(np.uint8)
     _hash_words(offsets, data, ascii_letter, table.word_class, table.lower, starts, hashes)
     return Words(starts, hashes[: starts[-1]])
-
-
-@njit(uint64(uint64), nogil=True, cache=True)
-def mix(x: Any) -> Any:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014), a bijection of uint64; inside kernels."""
-    x = (x ^ (x >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> uint64(27))) * uint64(0x94D049BB133111EB)
-    return x ^ (x >> uint64(31))
 
 
 @njit(
@@ -72,37 +67,38 @@ def _hash_words(
     starts: np.ndarray,
     hashes: np.ndarray,
 ) -> None:
-    count = 0
+    """A word's hash is written at each byte, and kept where the word ends: ASCII takes no branch."""
+    count: Any = uint64(0)
     for row in range(len(starts) - 1):
         starts[row] = count
-        i, end = offsets[row], offsets[row + 1]
-        word = _EMPTY  # no letters yet; a word's own hash gets back here once in 2^64
+        i, end = uint64(offsets[row]), uint64(offsets[row + 1])
+        word, inside = _EMPTY, _NO  # of the word so far: its hash, and whether it has letters
         while i < end:
             byte = data[i]
             if byte < 0x80:
-                i += 1
-                letter = ascii_letter[byte]
-                if letter != 0:
-                    word = (word ^ uint64(letter)) * _STEP
-                elif word != _EMPTY:
-                    hashes[count] = mix(word)
-                    count += 1
-                    word = _EMPTY
+                i += _YES
+                letter = uint64(ascii_letter[byte])
+                is_letter = uint64(letter != _NO)
+                hashes[count] = word
+                count += inside & ~is_letter
+                inside = is_letter
+                word = (word ^ letter) * _STEP
+                word = word if is_letter else _EMPTY
                 continue
-            code, width = decode(data, i, end)
-            i += width
+            code, width = decode(data, np.int64(i), np.int64(end))
+            i += uint64(width)
             kind = word_class[code]
             if kind == WORD:
-                word = (word ^ uint64(lower[code])) * _STEP
+                word, inside = (word ^ uint64(lower[code])) * _STEP, _YES
                 continue
-            if word != _EMPTY:
-                hashes[count] = mix(word)
-                count += 1
-                word = _EMPTY
+            hashes[count] = word
+            count += inside
             if kind == OWN_UNIT:
-                hashes[count] = mix((_EMPTY ^ uint64(lower[code])) * _STEP)
-                count += 1
-        if word != _EMPTY:
-            hashes[count] = mix(word)
-            count += 1
+                hashes[count] = (_EMPTY ^ uint64(lower[code])) * _STEP
+                count += _YES
+            word, inside = _EMPTY, _NO
+        hashes[count] = word
+        count += inside
     starts[-1] = count
+    for k in range(count):
+        hashes[k] = mix(hashes[k])

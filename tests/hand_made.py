@@ -8,10 +8,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from coursepack.pipeline.documents import DECISIONS, PLACE_BITS
+from coursepack.pipeline.documents import DECISIONS, METADATA, PLACE_BITS
 from coursepack.pipeline.hashing import content_hash
 from coursepack.pipeline.recipe import Recipe, parse
 from coursepack.pipeline.workspace import Workspace
+from coursepack.stages.batch import Batch
 from coursepack.stages.decide import Decided, SliceWriter
 from coursepack.stages.inventory import Inventory, group_name, group_splits, take_inventory
 from coursepack.stages.records import read_records
@@ -32,6 +33,14 @@ def recipe(folder: Path, **changes: Any) -> Recipe:
     return parse(table | changes)
 
 
+def batch(text: pa.Array, **metadata: pa.Array) -> Batch:
+    """Documents as they are measured, of which nothing is known but the texts and what is given."""
+    nothing = pa.nulls(len(text), pa.string())
+    columns = {name: metadata.get(name, nothing) for name in METADATA}
+    given = {"text": text, **columns, "reject": nothing}
+    return Batch(pa.RecordBatch.from_pydict(given), content_hash(text), text, nothing)
+
+
 def write_lines(folder: Path, name: str, texts: list[Any]) -> None:
     """A file of JSON lines in `folder/in`; what is no string becomes the line itself."""
     path = folder / "in" / name
@@ -46,7 +55,7 @@ def inventory_of(made: Recipe) -> Inventory:
 
 def records_of(inventory: Inventory, group: int) -> Iterator[pa.Table]:
     """(doc, text, reject) of the records of a group."""
-    layout = inventory.layouts[inventory.readers[group]]
+    layout = inventory.reader(group).layout
     for file_no, split in group_splits(inventory.workspace, group):
         for batch in read_records(split, layout):
             doc = (file_no << PLACE_BITS) + batch.column("place").to_numpy()

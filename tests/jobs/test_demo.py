@@ -6,8 +6,8 @@ from coursepack.jobs import demo
 from coursepack.pipeline import storage
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import load
-from coursepack.stages.decide import rules_of
 from coursepack.stages.domains import source_domains
+from coursepack.stages.rules import rules_of
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "demo.toml"
 

@@ -11,7 +11,9 @@ from coursepack.jobs.command import app
 from coursepack.jobs.tables import show, whatif_parts
 from coursepack.jobs.whatif import find_recipe
 from coursepack.pipeline.errors import WorkspaceError
-from coursepack.stages.measure import MeasureTask, column_groups
+from coursepack.stages.examples import Example
+from coursepack.stages.families import column_groups
+from coursepack.stages.measure import MeasureTask
 from coursepack.stages.whatif import Amount, Answer, Effect, Point, Yield
 from tests.hand_made import inventory_of, recipe, write_lines
 
@@ -40,8 +42,8 @@ def folder(tmp_path: Path) -> Path:
     )
     write_lines(tmp_path, "a.jsonl", ["one", "one two", "one two three", "a b c d", "a b c d e"])
     inventory = inventory_of(made)
-    layouts = {g: inventory.layouts[inventory.readers[g]] for g in inventory.groups}
-    task = MeasureTask(inventory.workspace, column_groups(made), layouts, made)
+    readers = {g: inventory.reader(g) for g in inventory.groups}
+    task = MeasureTask(inventory.workspace, column_groups(made), readers, made)
     for group in inventory.groups:
         for name, record in task(group):
             print_of = column_groups(made)[name].fingerprint()
@@ -123,7 +125,9 @@ def test_a_sample_shows_its_bounds(monkeypatch):
     found = Yield("a", "web", 3_000_000, *amounts, *errors)
     curve = tuple(Point(0.5, f"d{n}", Amount(n, n, n)) for n in range(6))
     effect = Effect("x", ("web", "code"), None, "words < 5", 0, 12, 0, 5)
-    answer = Answer("r", 0.5, False, (found,), found, (effect,), curve, ("a note",), ("mind",))
+    example = Example("x", True, "a", "web", "http://x/[b]", {"words": 3}, "some [red]text[/red]")
+    answer = Answer("r", 0.5, False, (found,), found, (effect,), curve, (example,), ("a note",),
+                    ("mind",))  # fmt: skip
     out = io.StringIO()
     show(whatif_parts(answer), out)
     text = out.getvalue()

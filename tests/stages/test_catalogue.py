@@ -2,16 +2,18 @@
 
 import pyarrow as pa
 import pytest
+from hand_made import batch
 
 from coursepack.pipeline.documents import MEASURED_RECORD
 from coursepack.stages.catalogue import SIGNALS, group_schema
-from coursepack.stages.measure import TEXT_SIGNALS
+from coursepack.stages.families import FAMILIES, asked
 
 
-@pytest.mark.parametrize("group", TEXT_SIGNALS)
+@pytest.mark.parametrize("group", FAMILIES)
 @pytest.mark.parametrize("texts", [["some text"], [None], []])
 def test_signals_of_texts_are_those_of_the_catalogue(texts: list[str | None], group: str) -> None:
-    assert TEXT_SIGNALS[group](pa.array(texts, pa.string())).schema == group_schema(group)
+    found = asked(batch(pa.array(texts, pa.string())), group)
+    assert found.schema == group_schema(group)
 
 
 def test_record_signals_are_columns_of_the_record() -> None:
@@ -20,7 +22,7 @@ def test_record_signals_are_columns_of_the_record() -> None:
 
 
 def test_each_signal_is_described_once() -> None:
-    groups = {"record", "language", *TEXT_SIGNALS}
+    groups = {"record", "language", *FAMILIES}
     assert {signal.group for signal in SIGNALS.values()} == groups
     assert sum(len(group_schema(group)) for group in groups) == len(SIGNALS)
     for name, signal in SIGNALS.items():

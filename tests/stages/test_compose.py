@@ -23,10 +23,12 @@ from coursepack.stages.compose import (
     atom_column,
     bucket_bits,
     bucket_sums,
+    check_families,
     demands,
     make_atoms,
     plan,
 )
+from coursepack.stages.flow import allocate
 
 END = 1 << CHOICE_BITS
 CLASSES = [
@@ -429,3 +431,42 @@ def test_largest_remainders(tokens, mixture, expected):
 )
 def test_bits_of_a_bucket(documents, bits):
     assert bucket_bits(documents) == bits
+
+
+def _family(max_epochs: float, tokens: int, mixture: dict[str, float]) -> None:
+    """Plan 100 tokens each of a source and of two that derive from it, and 100 of another."""
+    origin = {"derived_from": "books", "generator": "m"}
+    names = ("books", "rephrased", "questions", "news")
+    made = recipe(
+        [{"tokens": tokens, "mixture": mixture, "max_epochs": max_epochs}],
+        source=[
+            {"name": name, "layout": "jsonl", "paths": ["x"], "domain": "web"}
+            | ({"origin": origin} if name in ("rephrased", "questions") else {})
+            for name in names
+        ],
+    )
+    classes = [("web", name, "en") for name in names]
+    atoms, index = make_atoms(made, classes)
+    assert sorted(a.source for a in atoms) == ["", "books", "questions", "rephrased"]
+    supply = dict.fromkeys(range(len(atoms)), 100)
+    taken = {}
+    for demand, parts in zip(wanted := demands(made, atoms), allocate(supply, wanted), strict=True):
+        for atom, count in parts.items():
+            taken[demand.phase, atom] = taken.get((demand.phase, atom), 0) + count
+    check_families(made, atoms, supply, taken)
+    assert len(set(index.values())) == 4
+
+
+def test_derived_text_counts_towards_its_parents_epochs():
+    _family(1, 100, {"web": 1})  # a quarter of each
+    _family(1, 100, {"books": 0.5, "rephrased": 0.5})
+    _family(2, 200, {"books": 0.5, "rephrased": 0.5})
+    _family(1, 100, {"news": 1})  # no relation
+    message = (
+        r"passes over 'books' and what derives from it add up to 1\.2 \(0\.6 of 'books' \+ 0\.6 of "
+        r"'rephrased'\), but max_epochs is 1; .* raise phase\.p0?\.max_epochs to 1\.2"
+    )
+    with pytest.raises(PlanError, match=message):
+        _family(1, 120, {"books": 0.5, "rephrased": 0.5})
+    with pytest.raises(PlanError, match=r"0\.5 of 'rephrased' \+ 0\.6 of 'questions'"):
+        _family(1, 110, {"rephrased": 50 / 110, "questions": 60 / 110})

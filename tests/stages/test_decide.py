@@ -173,7 +173,7 @@ def test_without_rules_only_rejects_have_reasons():
 
 def test_only_the_column_groups_that_rules_name_are_read():
     types = {name: signal.type for name, signal in catalogue.SIGNALS.items()}
-    record = ["doc", "content", "bytes", "metadata", "subset", "reject"]
+    record = ["doc", "content", "edited", "bytes", "metadata", "subset", "reject"]
     assert columns_read(()) == {"record": record, "language": ["language"]}
     own = {"a": "bytes < 9 or subset = 'x' or length(url) < 3", "b": "language_score < 0.5"}
     own |= {"c": "words < 5 and language = 'en'", "d": "dup_line_ratio > words"}
@@ -213,12 +213,13 @@ CLUSTERS = [
 @pytest.mark.parametrize(("step", "partitions"), [(1, 1), (-1, 3)])
 def test_the_best_eligible_member_stays(spark, step, partitions):
     rows = [
-        (*row, len(row[4]), "d", None, "g", 3) for row, _, _ in CLUSTERS[::step]
+        (*row, len(row[4]), "d", None, "g", 3, row[4]) for row, _, _ in CLUSTERS[::step]
     ]  # fmt: skip
     frame = spark.createDataFrame(
         rows,
         "doc bigint, component bigint, source string, priority bigint, content binary, metadata bigint, "
-        "reason string, bytes bigint, domain string, language string, group string, failed bigint",
+        "reason string, bytes bigint, domain string, language string, group string, failed bigint, "
+        "edited binary",
     )
     kept = keep_one(frame.repartition(partitions))
     assert kept.columns == ["group", *DECISIONS.names]

@@ -40,7 +40,7 @@ def task_of(folder: Path, model: str, choose: Any, **settings: Any) -> EncodeTas
         decided.dataset,
         {g: decided.records[group_name(g)] for g in inventory.groups},
         {g: f"{group_name(g)}-key" for g in inventory.groups},
-        {g: inventory.layouts[inventory.readers[g]] for g in inventory.groups},
+        {g: inventory.reader(g) for g in inventory.groups},
         made,
         model,
         load(model).sha256,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coursepack.stages.characters import SEPARATOR, characters
+from coursepack.stages.characters import OWN_UNIT, SEPARATOR, characters
 from coursepack.stages.gopher import STOP_WORDS, gopher_signals
 
 
@@ -15,8 +15,20 @@ def is_in(name: str, c: str) -> bool:
     return bool(getattr(characters(), name)[ord(c)])
 
 
+def own_unit(c: str) -> bool:
+    return bool(characters().word_class[ord(c)] == OWN_UNIT)
+
+
 def split(text: str) -> list[str]:
-    return "".join(" " if is_in("is_space", c) else c for c in text).split(" ")
+    """Words, and empty texts between them."""
+    spaced = (" " if is_in("is_space", c) else f" {c} " if own_unit(c) else c for c in text)
+    return "".join(spaced).split(" ")
+
+
+def is_alphabetic(word: str) -> bool:
+    """A letter in it, or a vowel sign that is a word of its own."""
+    mark = not (is_in("is_letter", word[0]) or is_in("is_number", word[0]))
+    return any(is_in("is_letter", c) for c in word) or (own_unit(word[0]) and mark)
 
 
 def core(word: str) -> str:
@@ -43,9 +55,7 @@ def twin(text: str | None) -> dict[str, float | None]:
         "mean_word_chars": ratio(sum(map(len, words)), len(words)),
         "hash_word_ratio": ratio(text.count("#"), len(words)),
         "ellipsis_word_ratio": ratio(text.count("...") + text.count("…"), len(words)),
-        "alpha_word_ratio": ratio(
-            sum(any(is_in("is_letter", c) for c in word) for word in words), len(words)
-        ),
+        "alpha_word_ratio": ratio(sum(map(is_alphabetic, words)), len(words)),
         "stop_words": len({core(word) for word in words} & set(STOP_WORDS)),
         "lines": len(lines),
         "bullet_line_ratio": ratio(sum(line[0] in "•-*" for _, line in lines), len(lines)),
@@ -59,6 +69,7 @@ def twin(text: str | None) -> dict[str, float | None]:
         "alpha_ratio": ratio(letters, len(text)),
         "digit_ratio": ratio(sum(is_in("is_digit", c) for c in text), len(text)),
         "space_ratio": ratio(sum(is_in("is_space", c) for c in text), len(text)),
+        "unspaced_ratio": ratio(sum(own_unit(c) and is_in("is_letter", c) for c in text), letters),
     }
 
 
@@ -69,7 +80,22 @@ def one(text: str) -> dict[str, float | None]:
 
 
 PIECES = [
-    *("the", "to", "and ", "have,", "“with”", "The", "x", "é", "漢字", "_", "\u0301", "9", "²"),
+    *(
+        "the",
+        "to",
+        "and ",
+        "have,",
+        "“with”",
+        "The",
+        "x",
+        "é",
+        "漢字",
+        "ไทยที่๓",
+        "_",
+        "\u0301",
+        "9",
+        "²",
+    ),
     *("\n", "\r\n", " ", "\t", "\xa0", "\u2028", "...", ".", "…", "• ", "- ", "*", "#"),
 ]
 PIECE = st.sampled_from(PIECES)
@@ -113,6 +139,15 @@ def test_symbols_and_lines() -> None:
     assert found["ellipsis_line_ratio"] == 3 / 6
     assert found["max_line_chars"] == 10  # "  - one...": with its indentation
     assert one("a    \n")["max_line_chars"] == 1
+
+
+def test_each_character_of_a_script_without_spaces_is_a_word() -> None:
+    found = one("我们用GPT模型。\nที่๓ ok")
+    assert found["words"] == 12  # 我 们 用 GPT 模 型 。 ท ี ่ ๓ ok
+    assert found["alpha_word_ratio"] == 10 / 12  # all but 。 and ๓
+    assert found["mean_word_chars"] == 15 / 12
+    assert found["unspaced_ratio"] == 6 / 11
+    assert one("123 ।")["unspaced_ratio"] is None
 
 
 def test_no_division_by_zero_gives_a_number() -> None:

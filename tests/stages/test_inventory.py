@@ -88,7 +88,7 @@ def texts(inventory: Inventory) -> list[tuple[int, int, Any]]:
         (file_no, row["place"], row["text"])
         for group in inventory.groups
         for file_no, split in inventory.splits(group)
-        for batch in read_records(split, inventory.layouts[inventory.readers[group]])
+        for batch in read_records(split, inventory.reader(group).layout)
         for row in batch.to_pylist()
     ]
 

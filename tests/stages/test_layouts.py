@@ -111,4 +111,5 @@ def test_the_pile_has_22_sets():
 
 
 def test_names_are_those_of_the_contract():
-    assert NAMES == ("text", "id", "url", "path", "subset", "license")
+    assert NAMES[:6] == ("text", "id", "url", "path", "subset", "license")
+    assert NAMES[6:] == ("repository", "access", "origin", "parent", "generator")

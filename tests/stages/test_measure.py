@@ -5,24 +5,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hand_made import inventory_of, recipe, records_of, write_lines
+from hand_made import batch, inventory_of, recipe, records_of, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coursepack.pipeline.documents import MEASURED_RECORD, METADATA, RECORDS
 from coursepack.pipeline.hashing import content_hash
 from coursepack.pipeline.tasks import check_balance
+from coursepack.stages.families import FAMILIES, column_groups
+from coursepack.stages.identity import record_columns
 from coursepack.stages.inventory import group_name
-from coursepack.stages.measure import (
-    TEXT_SIGNALS,
-    Measured,
-    MeasureTask,
-    column_groups,
-    in_sample,
-    record_columns,
-)
+from coursepack.stages.measure import Measured, MeasureTask, in_sample
 from coursepack.stages.minhash import band_hashes
 from coursepack.stages.words import find_words
+
+DEFAULT = [name for name, family in FAMILIES.items() if family.default]
 
 
 def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
@@ -30,8 +27,10 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(full, RECORDS)
 
 
-def _columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
-    return record_columns(batch, content_hash(batch.column("text")))
+def _columns(records: pa.RecordBatch) -> dict[str, pa.Array]:
+    text = records.column("text")
+    found = record_columns(records, content_hash(text), text, records.column("reject"))
+    return dict(zip(found.schema.names, found.columns, strict=True))
 
 
 def test_the_metadata_hash_differs_where_any_field_differs():
@@ -92,7 +91,7 @@ def _groups(folder, **changes):
         ({"dedup": {"exact": False}}, set()),
         ({"dedup": {"fuzzy": {"bands": 9}}}, {"bands"}),
         ({"dedup": {"fuzzy": {"seed": 9}}}, {"bands"}),
-        ({"sample": 0.5}, {"record", "language", "bands", *TEXT_SIGNALS}),
+        ({"sample": 0.5}, {"record", "samples", "language", "bands", *DEFAULT}),
         ({"rules": {"profiles": ["gopher"]}, "execution": {"partitions": 3}}, set()),
     ],
 )
@@ -112,15 +111,15 @@ def test_the_language_model_counts_by_its_bytes(tmp_path):
 
 
 TEXTS = ["The quick brown fox jumps over the lazy dog. " * 3, "größer als 人\n", "- a\n- b\n", "x"]
-NAMES = ("record", "bands", *TEXT_SIGNALS)  # language is a model that may not be installed
+NAMES = ("record", "bands", *DEFAULT)  # language is a model that may not be installed
 
 
 def _measured(folder, names=NAMES, **changes):
     made = recipe(folder, **changes)
     inventory = inventory_of(made)
     wanted = {name: group for name, group in column_groups(made).items() if name in names}
-    layouts = {g: inventory.layouts[inventory.readers[g]] for g in inventory.groups}
-    task = MeasureTask(inventory.workspace, wanted, layouts, made)
+    readers = {g: inventory.reader(g) for g in inventory.groups}
+    task = MeasureTask(inventory.workspace, wanted, readers, made)
     found = list(task(0))
     datasets = {
         name: inventory.workspace.dataset("measurements", name, group.fingerprint())
@@ -150,9 +149,10 @@ def test_a_tiny_group(tmp_path):
         counts = measured.records[name][group_name(0)].counts
         assert counts == {"in": 6, "file:0": 2, "file:1": 4}
         check_balance(name, measured.records[name].values())
-    for name, signals_of in TEXT_SIGNALS.items():
-        found = measured.read(name, 0).drop_columns(["doc"]).combine_chunks()
-        assert found == pa.Table.from_batches([signals_of(text)])
+    for name, group in column_groups(recipe(tmp_path, **_settings(tmp_path))).items():
+        if name in FAMILIES:
+            found = measured.read(name, 0).drop_columns(["doc"]).combine_chunks()
+            assert found == pa.Table.from_batches([group.measure(batch(text))])
     bands = measured.read("bands", 0)["bands"].combine_chunks()
     assert bands == band_hashes(find_words(text), 3, 8, 5, 1).cast(bands.type)
 

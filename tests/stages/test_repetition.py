@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from short_texts import TEXTS, reasons
 
 from coursepack.stages import copies
-from coursepack.stages.characters import characters
+from coursepack.stages.characters import OWN_UNIT, characters
 from coursepack.stages.copies import head_ends
 from coursepack.stages.repetition import repetition_signals
 
@@ -54,7 +54,10 @@ def twin(text: str | None) -> dict[str, float | None]:
     at = spaced(text or "").find(strip)
     stripped = (text or "")[at : at + len(strip)]
     paragraphs, chars_in_paragraphs = copied(re.split("\n{2,}", stripped))
-    words = "".join("\n" if is_space(c) else c for c in text or "").split("\n")
+    words = "".join(
+        "\n" if is_space(c) else f"\n{c}\n" if characters().word_class[ord(c)] == OWN_UNIT else c
+        for c in text or ""
+    ).split("\n")
     words = [word for word in words if word]
     found = {
         "dup_line_ratio": lines / len(re.split("\n+", text or "")),
@@ -72,7 +75,23 @@ def twin(text: str | None) -> dict[str, float | None]:
 
 
 PIECE = st.sampled_from(
-    ["a", "b", "a b", "ab", "é", "漢", "\n", "\n\n", "\n\n\n", " ", "\t", "\u2028", "\xa0", "\0"]
+    [
+        "a",
+        "b",
+        "a b",
+        "ab",
+        "é",
+        "漢",
+        "字",
+        "\n",
+        "\n\n",
+        "\n\n\n",
+        " ",
+        "\t",
+        "\u2028",
+        "\xa0",
+        "\0",
+    ]
 )
 TEXT = st.one_of(
     st.lists(PIECE | st.text(max_size=2), max_size=20).map("".join),
@@ -130,7 +149,7 @@ def test_the_head_of_a_very_long_text_is_measured(monkeypatch: pytest.MonkeyPatc
 
 # datatrove 0.10.1: what GopherRepetitionFilter returned, in our names, and what `find_duplicates`,
 # `find_top_duplicate` and `find_all_duplicate` gave it, over len(text), to six places; its word tokenizer
-# (nltk, spaCy) was replaced by `str.split`. Values in the order of the columns.
+# (nltk, spaCy) was replaced by `str.split`, and by our words for the Chinese text. Values in the order of the columns.
 DATATROVE: dict[str, tuple[str | None, tuple[float, ...]]] = {
     "sonnet": (None, (0, 0, 0, 0, 0.052239, 0.05597, 0.074627, 0, 0, 0, 0, 0, 0)),
     "genesis": (None, (0, 0, 0, 0, 0.04142, 0.076923, 0.094675, 0.047337, 0, 0, 0, 0, 0)),
@@ -229,7 +248,13 @@ DATATROVE: dict[str, tuple[str | None, tuple[float, ...]]] = {
     "sql": ("gopher_top_3gram_char", (0, 0, 0, 0, 0.148148, 0.234568, 0.296296, 0, 0, 0, 0, 0, 0)),
     "math": ("gopher_top_3gram_char", (0, 0, 0, 0, 0.186047, 0.209302, 0.372093, 0, 0, 0, 0, 0, 0)),
     "german": (None, (0, 0, 0, 0, 0.047101, 0.065217, 0.083333, 0, 0, 0, 0, 0, 0)),
-    "chinese": ("gopher_top_2gram_char", (0, 0, 0, 0, 0.984375, 0, 0, 0, 0, 0, 0, 0, 0)),
+    "chinese": (
+        "gopher_top_4gram_char",
+        (
+            *(0, 0, 0, 0, 0.09375, 0.15625, 0.21875),
+            *(0.234375, 0.28125, 0.21875, 0.25, 0.28125, 0.15625),
+        ),
+    ),
     "hindi": (None, (0, 0, 0, 0, 0.164179, 0.11194, 0.149254, 0, 0, 0, 0, 0, 0)),
     "list": ("gopher_dup_line_char", (0.285714, 0, 0.24, 0, 0.24, 0.32, 0.26, 0, 0, 0, 0, 0, 0)),
     "spam": (

@@ -98,7 +98,7 @@ def _draw(folder, rates, name, choose=lambda *_: {}, **changes):
         inventory.workspace,
         inventory.workspace.dataset("sample"),
         decided_of(inventory, choose),
-        {g: inventory.layouts[inventory.readers[g]] for g in inventory.groups},
+        {g: inventory.reader(g) for g in inventory.groups},
         made,
         rates,
     )

@@ -19,9 +19,11 @@ from coursepack.pipeline.errors import RecipeError, WorkspaceError
 from coursepack.pipeline.recipe import Recipe
 from coursepack.stages import whatif as module
 from coursepack.stages.components import COMPONENTS, GROUP
-from coursepack.stages.decide import NEAR, rules_of
+from coursepack.stages.decide import NEAR
+from coursepack.stages.families import column_groups
 from coursepack.stages.inventory import Inventory
-from coursepack.stages.measure import Measured, MeasureTask, column_groups
+from coursepack.stages.measure import Measured, MeasureTask
+from coursepack.stages.rules import rules_of
 from coursepack.stages.tally import component_of
 from coursepack.stages.whatif import Answer, Changes, Reading, whatif
 from tests.hand_made import decided_of, inventory_of, recipe, write_lines
@@ -75,8 +77,8 @@ def made_recipe(folder: Path, **more: Any) -> Recipe:
 def measure_by_hand(made: Recipe, inventory: Inventory) -> Measured:
     """All column groups, measured and published without Spark."""
     wanted = column_groups(made)
-    layouts = {g: inventory.layouts[inventory.readers[g]] for g in inventory.groups}
-    task = MeasureTask(inventory.workspace, wanted, layouts, made)
+    readers = {g: inventory.reader(g) for g in inventory.groups}
+    task = MeasureTask(inventory.workspace, wanted, readers, made)
     datasets = {
         name: inventory.workspace.dataset("measurements", name, group.fingerprint())
         for name, group in wanted.items()
