@@ -14,17 +14,17 @@ import itertools
 import multiprocessing
 import subprocess
 import time
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 import pyarrow as pa
+import xxhash
 from measuring import (
     Bench,
     Corpus,
@@ -50,18 +50,18 @@ from coursepack.pipeline.session import local_session, release
 from coursepack.pipeline.workspace import Workspace
 from coursepack.stages.batch import Batch, batch_of
 from coursepack.stages.check import check
-from coursepack.stages.families import FAMILIES, ColumnGroup, asked, column_groups
+from coursepack.stages.families import FAMILIES, ROW, ColumnGroup, asked, column_groups
 from coursepack.stages.inventory import Inventory, take_inventory
 from coursepack.stages.measure import measure
 from coursepack.stages.reader import Reader
 from coursepack.stages.records import read_records as read_batches
-from coursepack.stages.samples import ROW
 
 T = TypeVar("T")
 
 OURS = "coursepack"
 SMALL = 0.25  # the smaller of two sizes
 PROFILE_MB = 60.0
+SEED = 5  # of the hash that draws documents
 FOLDER = Path(__file__).parent / "peers"
 COMPUTED, CHAINED = "computed", "chained"  # all values of all documents; or as far as each gets
 PEERS = {  # name -> its program, and the ways to run it
@@ -81,14 +81,14 @@ class Run(NamedTuple):
 
 def drawn(corpus: Corpus, mb: float, folder: Path) -> Corpus:
     """About `mb` of a corpus: documents chosen by a hash of their text, so that less is part of more."""
-    limit = mb / corpus.mb * (1 << 32)
-    if limit >= 1 << 32:
+    limit = mb / corpus.mb * (1 << 64)
+    if limit >= 1 << 64:
         return corpus
     folder.mkdir()
     file = folder / "drawn.jsonl.zst"
     with open_compressed(file) as out:
         for document in itertools.chain.from_iterable(map(read_records, corpus.parts)):
-            if zlib.crc32(document["text"].encode()) < limit:
+            if xxhash.xxh3_64_intdigest(document["text"].encode(), SEED) < limit:
                 out.write(orjson.dumps(document) + b"\n")
     found = normalise([file], folder / "corpus", corpus.names)
     if not found.documents:
@@ -338,18 +338,18 @@ class PeerError(Exception):
 def run_peer(name: str, python: str, corpus: Corpus, mode: str, out: Path) -> tuple[Run, str]:
     """Run a peer's program over a corpus; also returns its version.
 
-    The program writes that, and the number of documents, into `out`/result.json. Raises PeerError where it fails,
-    or where it did not read every document.
+    The program writes that, and the number of documents, into `out`/result.json; and `cpu_s` where it knows of
+    more CPU seconds than its parent can. Raises PeerError where it fails, or did not read every document.
     """
     out.mkdir(parents=True)
     program = FOLDER / PEERS[name][0]
-    with open(out / "log", "wb") as log, Meter() as meter:
+    with open(out / "output.txt", "wb") as log, Meter() as meter:
         code = subprocess.run(
             [python, str(program), str(corpus.folder), str(out), mode], stdout=log, stderr=log
         ).returncode
     result = out / "result.json"
     if code or not result.is_file():
-        lines = (out / "log").read_text(errors="replace").strip().splitlines()
+        lines = (out / "output.txt").read_text(errors="replace").strip().splitlines()
         missing = "" if code else " and no result.json"
         raise PeerError(f"{name} ended with code {code}{missing}: " + " | ".join(lines[-3:]))
     about: dict[str, Any] = orjson.loads(result.read_bytes())
@@ -358,7 +358,8 @@ def run_peer(name: str, python: str, corpus: Corpus, mode: str, out: Path) -> tu
             f"{name} read {about['documents']:,} documents of {corpus.documents:,}; "
             "a rate of part of the text would mean nothing"
         )
-    return Run(corpus.mb, meter.total), about["version"]
+    used = replace(meter.total, cpu_s=max(meter.total.cpu_s, about.get("cpu_s", 0.0)))
+    return Run(corpus.mb, used), about["version"]
 
 
 def record_peers(
@@ -423,7 +424,7 @@ def main() -> None:
     )
     given = arguments.parse_args()
     pythons = dict(given.peer)
-    for name in PEERS.keys() - pythons.keys():
+    for name in (name for name in PEERS if name not in pythons):
         say(f"without {name}: no --peer {name}=PYTHON")
     with bench(given.corpus, given.out) as at:
         try:

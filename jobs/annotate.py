@@ -20,9 +20,12 @@ def annotate(
 
 def said(written: Exported) -> str:
     """What was written, in one line."""
-    rest = f"; {written.rejected:,} records are no documents" if written.rejected else ""
-    fate = "" if written.decided or written.form != "parquet" else "; nothing has been decided yet"
-    return (
-        f"wrote {len(written.signals):,} signals of {written.documents:,} documents to {written.files:,} files "
-        f"below {written.output}{rest}{fate}"
-    )
+    parts = [
+        f"wrote {len(written.signals):,} signals of {written.documents:,} documents below {written.output}",
+        f"files: {written.files:,}",
+    ]
+    if written.rejected:
+        parts.append(f"records that are no documents: {written.rejected:,}")
+    if written.form == "parquet" and not written.decided:
+        parts.append("nothing has been decided yet")
+    return "; ".join(parts)

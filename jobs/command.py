@@ -290,6 +290,50 @@ def train_tokenizer(
     typer.echo(f"sha256 {sha256}", err=True)
 
 
+tagger_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Classifiers of domains and of quality."
+)
+app.add_typer(tagger_app, name="tagger")
+
+
+@tagger_app.command("train")
+def tagger_train(
+    recipe: RecipeFile,
+    positive: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SELECTOR",
+            help="Documents that are good: a domain or source, such as wiki or 'web[lang=de]'. May be repeated.",
+        ),
+    ] = None,
+    negative: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SELECTOR", help="Documents that are not. May be repeated."),
+    ] = None,
+    workspace: WorkspaceFolder = None,
+    sample: Sample = None,
+    master: Master = None,
+    quiet: Quiet = False,
+    allow_code: AllowCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a classifier on the kept documents of labelled sources, and show what it gets wrong.
+
+    Without selectors it tells domains apart; with them, good documents from others.
+    """
+    from coursepack.jobs.tables import show
+    from coursepack.jobs.tagger import recipe_lines, tagger_parts, train_tagger
+
+    chosen = _recipe(recipe, workspace, sample, allow_code)
+    with _session(chosen, master) as spark:
+        trained = train_tagger(chosen, positive or (), negative or (), spark, _progress(quiet))
+    if as_json:
+        typer.echo(trained.to_json().decode())
+        return
+    show(tagger_parts(trained))
+    typer.echo(recipe_lines(trained))
+
+
 @app.command()
 def pack(
     recipe: RecipeFile,
@@ -403,6 +447,41 @@ def whatif(
         typer.echo(json.dumps(asdict(answer), indent=1))
     else:
         show(whatif_parts(answer))
+
+
+@app.command()
+def annotate(
+    workspace: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="A recipe file, a workspace, or a result's folder."),
+    ],
+    form: Annotated[str, typer.Option("--as", metavar="FORM", help="dolma, redpajama or parquet.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder to write below; for dolma the one that holds documents/.",
+        ),
+    ],
+    signals: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Signals, with commas between; default: all measured."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which recipe, where there are several.")
+    ] = None,
+    allow_code: AllowCode = False,
+) -> None:
+    """Write measured signals for other tools.
+
+    As Dolma attributes, RedPajama-V2 quality signals, or Parquet; from the measurements alone: no text, no Spark.
+    """
+    from coursepack.jobs.annotate import annotate as job
+    from coursepack.jobs.annotate import said
+
+    typer.echo(said(job(workspace, form, output, signals, name, allow_code)), err=True)
 
 
 @app.command()

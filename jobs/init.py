@@ -15,8 +15,9 @@ from coursepack.pipeline.errors import RecipeError, SourceError
 from coursepack.pipeline.recipe import Source
 from coursepack.stages.guess import Guess, guess
 from coursepack.stages.inventory import source_files
-from coursepack.stages.language import identify, model_path
+from coursepack.stages.language import identify
 from coursepack.stages.layouts import layout_of
+from coursepack.stages.model_files import model_path
 
 SPECIAL = ("code", "sql", "math")  # what later phases are about
 _SCARCE = 8  # a domain with less than an eighth of the special tokens is repeated as often

@@ -39,6 +39,7 @@ class Run:
     spark: "SparkSession"
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
+    edits: dict[str, int] = field(default_factory=dict)
 
     @property
     def workspace(self) -> Workspace:
@@ -58,6 +59,7 @@ class Run:
             inventory = take_inventory(self.recipe, self.workspace, parallel)
         with self.timed("measure"):
             measured = measure(self.spark, self.recipe, inventory, self.progress)
+            self.edits = measured.edits()
         with self.timed("decide"):
             decided = decide(self.spark, self.recipe, inventory, measured, self.progress)
             write_lineage(
@@ -100,6 +102,7 @@ class Run:
             model.vocab_size,
             result,
             self.seconds,
+            self.edits,
         )
         write_report(report, self.workspace.path("report", self.recipe.name))
         return report

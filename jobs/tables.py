@@ -66,10 +66,22 @@ def report_parts(report: "Report") -> list[RenderableType]:
     """A run's report: where documents went, what was packed of the plan, and how well."""
     return [
         *funnel_parts(report.funnel),
+        *_edit_parts(report.edits),
         *_mixture_parts(report),
         *_packing_parts(report),
         *_warnings(report.warnings),
     ]
+
+
+def _edit_parts(edits: Mapping[str, int]) -> list[RenderableType]:
+    """What local edits replaced or deleted."""
+    if not edits:
+        return []
+    table = _table("local edits", "edit", "*of", "spans")
+    for name, number in edits.items():
+        edit, _, kind = name.partition("/")
+        table.add_row(edit, kind, count(number))
+    return [table]
 
 
 def funnel_parts(funnel: Sequence[Mapping[str, Any]]) -> list[RenderableType]:

@@ -85,6 +85,15 @@ MEASURED_RECORD = pa.schema(
     ]
 )
 
+# measurements/samples: a few documents of each batch, for people to look at.
+SAMPLES = pa.schema(
+    [
+        pa.field("doc", pa.int64(), False),
+        pa.field("lot", pa.int64(), False),  # the hash that chose it
+        pa.field("head", pa.string(), False),  # the text's first 2 KB, redacted
+    ]
+)
+
 # decisions: one row a record, sorted by doc, one file an input group.
 DECISIONS = pa.schema(
     [

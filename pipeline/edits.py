@@ -13,6 +13,7 @@ class EditSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     edit: ClassVar[str]
+    version: ClassVar[int] = 1  # raised when the same settings give other spans
 
     scope: tuple[str, ...] | str = "*"
 

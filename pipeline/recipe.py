@@ -200,6 +200,50 @@ class Attach(_Strict):
     columns: Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
+class Tagger(_Strict):
+    """A classifier of domains, for documents of `auto` sources that neither path nor markers tag.
+
+    `coursepack tagger train` makes one.
+    """
+
+    model: str
+    sha256: str | None = None  # a URL needs it
+    least: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability from which its label counts
+
+
+class ClassifierSettings(_Strict):
+    """A fastText model whose probability of `label` is a signal called `name`.
+
+    `form` is the text that it was trained on: `whole` for models from elsewhere, `normalised` for those of
+    `coursepack tagger train`.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+    model: str
+    label: str  # with or without `__label__`
+    sha256: str | None = None
+    form: Literal["whole", "normalised"] = "whole"
+    sentences: bool = (
+        False  # also `<name>_sentence`: the highest score of a sentence, as Dolma's taggers
+    )
+
+    @model_validator(mode="after")
+    def _sentences_are_whole(self) -> "ClassifierSettings":
+        if self.sentences and self.form != "whole":
+            raise ValueError("'sentences' goes with form 'whole' alone")
+        return self
+
+
+class Perplexity(_Strict):
+    """A KenLM model (binary or ARPA) and its SentencePiece model, as CCNet and RedPajama-V2 use them.
+
+    Files on each machine; without a SentencePiece model words stand between spaces.
+    """
+
+    model: str
+    sentencepiece: str | None = None
+
+
 class SignalSettings(_Strict):
     """Signals that are measured beside the default ones; those that rules name are added by themselves."""
 
@@ -207,6 +251,10 @@ class SignalSettings(_Strict):
     python: tuple[str, ...] = ()  # "package.module:function"; needs --allow-code
     datatrove: tuple[DatatroveStep | str, ...] = ()
     attach: tuple[Attach, ...] = ()
+    tagger: Tagger | None = None
+    classifiers: tuple[ClassifierSettings, ...] = ()
+    perplexity: Perplexity | None = None
+    bad_words: tuple[str, ...] = ()  # files of terms, one a line, such as LDNOOBW's
 
 
 class Fuzzy(_Strict):

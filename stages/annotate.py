@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,15 +45,8 @@ _LEVEL = 3  # of compression; 6 takes three times as long to save a seventh of s
 _PLACES = 8  # RedPajama-V2 rounds to as many
 _RENAMED = {"chars": "ccnet_length", "rps_lines": "ccnet_nlines"}
 _LINES = re.compile(r"\.(jsonl?|ndjson)(\.gz|\.zst)?$")
-_ALWAYS = (
-    "id",
-    "url",
-    "host",
-    "content",
-    "reject",
-    "chars",
-    "language",
-)  # read whatever signals are asked for
+# read whatever signals are asked for
+_ALWAYS = ("id", "url", "host", "content", "reject", "chars", "language")
 # of RedPajama-V2's metadata, and two of ours: name there, and column
 _ABOUT = {
     "url": "url", "source_domain": "host", "language": "language", "source": "source", "domain": "domain",
@@ -197,7 +191,7 @@ def _write_lines(
 ) -> int:
     """A file for each file of the recipe, also where it holds no record; returns their number."""
     urls = {n: u for n, u in file_urls(inventory.workspace).items() if n in inventory.sources}
-    places = {n: storage.join(output, path_of(p)) for n, p in _paths(urls).items()}
+    places = {n: storage.join(output, p) for n, p in _places(urls, path_of).items()}
     empty = set(places)
     parts = (part for table in tables for part in _by_file(table))
     for number, group in itertools.groupby(parts, key=lambda part: part[0]):
@@ -219,6 +213,16 @@ def _by_file(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
     for start, end in itertools.pairwise(starts):
         if start < end:
             yield int(numbers[start]), table.slice(start, end - start)
+
+
+def _places(urls: dict[int, str], path_of: Place) -> dict[int, str]:
+    """A path of its own for each file: of those that differ in their endings alone the whole name is kept."""
+    paths = _paths(urls)
+    times = Counter(map(path_of, paths.values()))
+    return {
+        n: path_of(path if times[path_of(path)] == 1 else f"{path}.json")
+        for n, path in paths.items()
+    }
 
 
 def _paths(urls: dict[int, str]) -> dict[int, str]:

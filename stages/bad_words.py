@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from coursepack.stages.characters import (
     INDEX,
     INT32S,
     OWN_UNIT,
-    SEPARATOR,
     UINT64S,
     WORD,
     characters,
@@ -33,8 +33,8 @@ from coursepack.stages.copies import EMPTY, STEP, mix
 MOST_UNITS = 64  # of a term; a power of two
 _SIEVE_BITS = 16
 _ONE = np.uint64(1)
-_TERMS, _COVERED, _WORDS, _UNITS = range(4)  # what is counted of a row
-_SPACE = 3  # beside characters.SEPARATOR, WORD and OWN_UNIT
+_TERMS, _COVERED, _WORDS = range(3)  # what is counted of a row
+_SPACE = 3  # beside SEPARATOR (here a sign that is a unit), WORD and OWN_UNIT of characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def bad_word_signals(text: Text, terms: Terms) -> pa.RecordBatch:
     word. A null text is like an empty one. Equality is that of 64-bit hashes.
     """
     offsets, data = text_buffers(text)
-    found = np.zeros((len(offsets) - 1, 4), np.int64)
+    found = np.zeros((len(offsets) - 1, 3), np.int64)
     _count(
         *(offsets, data, _kinds(), characters().lower),
         *(terms.last, terms.first_term, terms.starts, terms.units, terms.sieve),
@@ -86,8 +86,8 @@ def terms_of(lines: Iterable[str]) -> Terms:
     hashes = np.empty(int(offsets[-1] - offsets[0]) + 1, np.uint64)
     ends = np.zeros(len(offsets), np.int64)
     _hash_units(offsets, data, _kinds(), characters().lower, ends, hashes)
-    units = [hashes[a:b].tolist() for a, b in zip(ends, ends[1:], strict=False) if a < b]
-    if longest := max(map(len, units), default=0) > MOST_UNITS:
+    units = [hashes[a:b].tolist() for a, b in pairwise(ends.tolist()) if a < b]
+    if (longest := max(map(len, units), default=0)) > MOST_UNITS:
         raise SourceError(
             f"a term of a word list has {longest} words and signs; terms have {MOST_UNITS} at most, one on each line"
         )
@@ -121,7 +121,7 @@ def _load(files: tuple[tuple[str, int, int], ...]) -> Terms:
 
 @cache
 def _kinds() -> np.ndarray:
-    """What each code point is: SEPARATOR here is a sign that is a unit."""
+    """What each code point is."""
     table = characters()
     kinds: np.ndarray = np.where(table.is_space == 1, _SPACE, table.word_class).astype(np.uint8)
     return kinds
@@ -165,25 +165,19 @@ def _hash_units(
 
 
 @njit(nogil=True, cache=True)
-def _take(
-    unit: Any,
-    is_word: Any,
-    ring: np.ndarray,
+def _look(
+    n: Any,
+    hashes: np.ndarray,
+    open_words: np.ndarray,
     last: np.ndarray,
     first_term: np.ndarray,
     starts: np.ndarray,
     units: np.ndarray,
-    sieve: np.ndarray,
     counts: np.ndarray,
 ) -> None:
-    """One more unit of a row: the terms that end with it. `ring` holds hash, whether a word, whether covered."""
-    n = counts[_UNITS]
-    at = uint64(n) & uint64(MOST_UNITS - 1)
-    ring[0, at], ring[1, at], ring[2, at] = unit, is_word, 0
-    counts[_UNITS] = n + 1
-    counts[_WORDS] += np.int64(is_word)
-    if sieve[unit >> uint64(64 - _SIEVE_BITS)] == 0:
-        return
+    """The terms that end with unit n of a row; the rings hold the last MOST_UNITS units."""
+    around = uint64(MOST_UNITS - 1)
+    unit = hashes[uint64(n) & around]
     low, high = 0, len(last)
     while low < high:
         middle = (low + high) // 2
@@ -200,15 +194,15 @@ def _take(
             continue
         same = True
         for k in range(1, length):
-            if ring[0, uint64(n - k) & uint64(MOST_UNITS - 1)] != units[first + k]:
+            if hashes[uint64(n - k) & around] != units[first + k]:
                 same = False
                 break
         if same:
             counts[_TERMS] += 1
             for k in range(length):
-                place = uint64(n - k) & uint64(MOST_UNITS - 1)
-                counts[_COVERED] += np.int64(ring[1, place] & ~ring[2, place] & _ONE)
-                ring[2, place] = 1
+                place = uint64(n - k) & around
+                counts[_COVERED] += open_words[place]
+                open_words[place] = 0
 
 
 @njit(
@@ -231,29 +225,52 @@ def _count(
     sieve: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    ring = np.zeros((3, MOST_UNITS), np.uint64)
+    around, top = uint64(MOST_UNITS - 1), uint64(64 - _SIEVE_BITS)
+    hashes = np.zeros(MOST_UNITS, np.uint64)
+    open_words = np.zeros(MOST_UNITS, np.uint8)  # 1: a word that no term has covered so far
+    letters = np.zeros(128, np.uint64)
+    for letter in range(128):
+        letters[letter] = uint64(lower[letter]) if kinds[letter] == WORD else uint64(0)
     for row in range(len(found)):
-        counts = found[row]
-        i, end = offsets[row], offsets[row + 1]
-        word, inside = EMPTY, False
-        while i < end:
-            byte = data[i]
-            if byte < 0x80:
-                code = np.int64(byte)
-                i += 1
-            else:
-                code, width = decode(data, i, end)
-                i += width
-            kind = kinds[code]
-            if kind == WORD:
-                word, inside = (word ^ uint64(lower[code])) * STEP, True
-                continue
-            if inside:
-                _take(mix(word), _ONE, ring, last, first_term, starts, units, sieve, counts)
-            if kind != _SPACE:
+        i, end = uint64(offsets[row]), uint64(offsets[row + 1])
+        n: Any = np.int64(0)  # units
+        words: Any = np.int64(0)
+        code: Any = np.int64(0)
+        word: Any = EMPTY
+        while True:
+            kind = np.uint8(_SPACE)  # of what ends the word, if anything does
+            while i < end:
+                byte = data[i]
+                if byte < 0x80:
+                    i += _ONE
+                    low = letters[byte]
+                    if low:
+                        word = (word ^ low) * STEP
+                        continue
+                    code, kind = np.int64(byte), kinds[byte]
+                    break
+                code, width = decode(data, np.int64(i), np.int64(end))
+                i += uint64(width)
+                kind = kinds[code]
+                if kind != WORD:
+                    break
+                word = (word ^ uint64(lower[code])) * STEP
+            if word != EMPTY:  # it has a letter
+                unit = mix(word)
+                hashes[uint64(n) & around], open_words[uint64(n) & around] = unit, 1
+                if sieve[unit >> top]:
+                    _look(n, hashes, open_words, last, first_term, starts, units, found[row])
+                n += 1
+                words += 1
+                word = EMPTY
+            if kind != WORD and kind != _SPACE:
                 unit = mix((EMPTY ^ uint64(lower[code])) * STEP)
-                is_word = uint64(kind == OWN_UNIT)
-                _take(unit, is_word, ring, last, first_term, starts, units, sieve, counts)
-            word, inside = EMPTY, False
-        if inside:
-            _take(mix(word), _ONE, ring, last, first_term, starts, units, sieve, counts)
+                own = np.uint8(kind == OWN_UNIT)
+                hashes[uint64(n) & around], open_words[uint64(n) & around] = unit, own
+                if sieve[unit >> top]:
+                    _look(n, hashes, open_words, last, first_term, starts, units, found[row])
+                n += 1
+                words += np.int64(own)
+            if i >= end:
+                break
+        found[row, _WORDS] = words

@@ -3,19 +3,24 @@
 import difflib
 
 from coursepack.pipeline import storage
+from coursepack.pipeline.edits import PAGES, Pii
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.recipe import Recipe, Selector
+from coursepack.stages.catalogue import SIGNALS
 from coursepack.stages.domains import source_domains
+from coursepack.stages.families import FAMILIES
 from coursepack.stages.inventory import Found, source_files
 from coursepack.stages.layouts import source_layout
-from coursepack.stages.rules import rules_of
+from coursepack.stages.model_files import model_path
+from coursepack.stages.rules import quotas_of, rules_of
 
 
 def check(recipe: Recipe) -> dict[str, list[Found]]:
     """The files of each source; raises RecipeError or SourceError for the first thing that is wrong."""
     for source in recipe.source:
         source_layout(source)
-    domains = sorted(set().union(*map(source_domains, recipe.source)))
+    labels = _tagger_labels(recipe)
+    domains = sorted(set().union(*(source_domains(source, labels) for source in recipe.source)))
     known = sorted({source.name for source in recipe.source}.union(domains))
     for phase in recipe.phase:
         for text in phase.mixture:
@@ -26,7 +31,11 @@ def check(recipe: Recipe) -> dict[str, list[Found]]:
     for name, rule in recipe.rules.own.items():
         for text in rule.scopes:
             _check_selector(f"rule {name!r}: scope", text, known)
+    _check_edits(recipe, known)
     rules_of(recipe)
+    quotas_of(recipe)
+    _check_models(recipe)
+    _check_families(recipe)
     if recipe.tokenizer.train:
         for domain in recipe.tokenizer.train.weights:
             _check_domain("tokenizer.train.weights", domain, domains)
@@ -36,6 +45,71 @@ def check(recipe: Recipe) -> dict[str, list[Found]]:
             'file, or train one: [tokenizer] train = { preset = "gemma" }'
         )
     return {source.name: source_files(source) for source in recipe.source}
+
+
+def _tagger_labels(recipe: Recipe) -> tuple[str, ...]:
+    """The domains that the recipe's classifier knows; its other models are opened too, and must know their labels."""
+    settings = recipe.signals
+    if settings.tagger is None and not settings.classifiers:
+        return ()
+    from coursepack.stages.linear import load_classifier
+
+    for one in settings.classifiers:
+        known = load_classifier(model_path(one.model, one.sha256)).labels
+        if one.label.removeprefix("__label__") not in known:
+            raise RecipeError(
+                f"signals.classifiers: {one.name!r}: the model has no label {one.label!r}; "
+                f"its labels are {', '.join(sorted(known)[:20])}"
+            )
+    if settings.tagger is None:
+        return ()
+    path = model_path(settings.tagger.model, settings.tagger.sha256)
+    return tuple(load_classifier(path).labels)
+
+
+def _check_families(recipe: Recipe) -> None:
+    for name in recipe.signals.families:
+        if name not in FAMILIES:
+            raise RecipeError(
+                f"signals.families: there is no family {name!r}; {_hint(name, list(FAMILIES))}"
+            )
+
+
+def _check_models(recipe: Recipe) -> None:
+    """The optional models and lists can be opened, and rules name their signals only where they are given."""
+    settings = recipe.signals
+    if settings.perplexity:
+        from coursepack.stages.perplexity import load_language_model
+
+        load_language_model(settings.perplexity.model, settings.perplexity.sentencepiece)
+    if settings.bad_words:
+        from coursepack.stages.bad_words import load_terms
+
+        load_terms(settings.bad_words)
+    given = {"perplexity": settings.perplexity, "bad_words": settings.bad_words}
+    for rule in rules_of(recipe):
+        for name in rule.fires.signals:
+            group = SIGNALS[name].group if name in SIGNALS else ""
+            if group in given and not given[group]:
+                raise RecipeError(
+                    f"rule {rule.name!r}: {name!r} is measured only where [signals] gives {group!r}"
+                )
+
+
+def _check_edits(recipe: Recipe, known: list[str]) -> None:
+    for each in recipe.edits.chain:
+        for text in each.scopes:
+            if Selector.parse(text).lang:
+                raise RecipeError(
+                    f"edits.{each.edit}: scope: {text!r} names a language, which is not known when texts are "
+                    "edited; name domains or sources"
+                )
+            _check_selector(f"edits.{each.edit}: scope", text, [*known, *PAGES, "encyclopedia"])
+        if isinstance(each, Pii):
+            from coursepack.stages.edits import policy_of
+            from coursepack.stages.pii import check_policy
+
+            check_policy(policy_of(each))
 
 
 def _check_selector(where: str, text: str, known: list[str]) -> None:

@@ -46,6 +46,18 @@ class Decided:
     dataset: Dataset
     records: dict[str, Record]
 
+    def fires(self) -> dict[str, dict[int, int]]:
+        """Documents that each rule fires on, by source: rule -1 is all documents that were judged."""
+        found: dict[str, dict[int, int]] = {}
+        for record in self.records.values():
+            for key, count in record.counts.items():
+                kind, _, rest = key.partition("/")
+                if kind in ("judged", "fires"):
+                    bit, source = (-1, rest) if kind == "judged" else rest.split("/", 1)
+                    sums = found.setdefault(source, {})
+                    sums[int(bit)] = sums.get(int(bit), 0) + count
+        return found
+
     def funnel(self) -> list[dict[str, Any]]:
         """Documents and bytes by source, domain and reason ('' where kept), from the commit records."""
         totals: dict[str, list[int]] = {}
@@ -245,7 +257,7 @@ class Reading:
         """Of all that decides: the rules, the sources' names and priorities, the files that count."""
         return fingerprint(
             {
-                "version": 1,
+                "version": 2,
                 "duplicates": self.duplicates_fingerprint(),
                 "rules": [
                     [rule.name, rule.reason, rule.scope, verdict_sql(rule).text] for rule in rules
@@ -389,6 +401,7 @@ def columns_read(
     return found
 
 
+_REJECTS = pa.array(list(REJECTS))
 _BUCKETS = pa.schema(
     [("kind", pa.int32()), ("high", pa.int64()), ("low", pa.int64()), ("doc", pa.int64())]
 )
@@ -414,6 +427,7 @@ class SliceWriter:
                 table = pa.Table.from_batches([batch]).drop_columns(["group"]).cast(DECISIONS)
                 out.write(table)
                 _count_funnel(out, table)
+                _count_fires(out, table)
                 _digest(kept, table)
             out.counts["kept_digest"] = kept.intdigest() >> 1
         assert out.record is not None
@@ -424,6 +438,21 @@ def _count_funnel(out: Any, table: pa.Table) -> None:
     keys = [table["source"], table["domain"], table["reason"]]
     for key, count in totals(keys, "bytes", table["bytes"]).items():
         out.count(key, count)
+
+
+def _count_fires(out: Any, table: pa.Table) -> None:
+    """Count documents by source, and those that each rule (its bit) fires on, dropped by another before or not."""
+    failed = table["failed"].to_numpy()
+    codes = table["source"].combine_chunks().dictionary_encode()
+    source = codes.indices.to_numpy()
+    judged = ~pc.is_in(table["reason"], _REJECTS).to_numpy(zero_copy_only=False)
+    for number, name in enumerate(codes.dictionary.to_pylist()):
+        mine = judged & (source == number)
+        out.count(f"judged/{name}", int(mine.sum()))
+        bits = int(np.bitwise_or.reduce(failed[mine], initial=0))
+        for bit in range(bits.bit_length()):
+            if fires := int((failed[mine] >> bit & 1).sum()):
+                out.count(f"fires/{bit}/{name}", fires)
 
 
 def _digest(state: Any, table: pa.Table) -> None:

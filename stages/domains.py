@@ -15,7 +15,9 @@ from coursepack.stages.layouts import domain_of, part_key, source_layout
 AUTO = "auto"
 UNKNOWN = "general"  # a document that nothing tags
 # what paths and markers can say; a classifier has labels of its own
-TAGS = ("code", "dialogue", "instruction", "math", "science", "sql", "web")
+TAGS = (
+    "books", "code", "dialogue", "encyclopedia", "instruction", "math", "science", "sql", "web",
+)  # fmt: skip
 
 
 def source_domain(source: Source, subset: str | None) -> str:

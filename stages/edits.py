@@ -32,14 +32,14 @@ from coursepack.stages.spans import (
 )
 from coursepack.stages.unicode_repair import unicode_spans
 
-# What finds the spans of an edit, and a number that is raised when the same settings give other spans.
-FINDERS: dict[str, tuple[Callable[[Text, Any], Spans], int]] = {
-    "unicode": (unicode_spans, 1),
-    "citations": (lambda text, _: find_citations(text), 1),
-    "c4_lines": (c4_line_spans, 1),
-    "refinedweb_lines": (refinedweb_line_spans, 1),
-    "pii": (lambda text, settings: find_pii(text, _policy(settings)), 1),
-    "credentials": (lambda text, _: find_credentials(text), 1),
+# What finds the spans of an edit.
+FINDERS: dict[str, Callable[[Text, Any], Spans]] = {
+    "unicode": unicode_spans,
+    "citations": lambda text, _: find_citations(text),
+    "c4_lines": c4_line_spans,
+    "refinedweb_lines": refinedweb_line_spans,
+    "pii": lambda text, settings: find_pii(text, policy_of(settings)),
+    "credentials": lambda text, _: find_credentials(text),
 }
 _WORDS_OF = "refinedweb_lines"  # the edit whose share of words DCLM limits
 
@@ -147,7 +147,7 @@ def edit_signals(edited: Edited) -> pa.RecordBatch:
 
 
 def _find(array: pa.Array, settings: EditSettings, mask: np.ndarray | None) -> Spans:
-    find, _ = FINDERS[settings.edit]
+    find = FINDERS[settings.edit]
     if mask is None or mask.all():
         return find(array, settings)
     if not mask.any():
@@ -155,7 +155,8 @@ def _find(array: pa.Array, settings: EditSettings, mask: np.ndarray | None) -> S
     return spread(find(array.filter(pa.array(mask)), settings), mask)
 
 
-def _policy(settings: Pii) -> PiiPolicy:
+def policy_of(settings: Pii) -> PiiPolicy:
+    """What `find_pii` is told."""
     chosen = settings.model_dump(exclude={"scope"})
     if settings.national_ids is None:
         del chosen["national_ids"]
@@ -164,7 +165,7 @@ def _policy(settings: Pii) -> PiiPolicy:
 
 def _refused(spans: Spans, settings: EditSettings) -> np.ndarray:
     if isinstance(settings, Pii) and spans.names:
-        return dropped(spans, _policy(settings))
+        return dropped(spans, policy_of(settings))
     if isinstance(settings, Credentials) and settings.action == "drop":
         return np.diff(spans.offsets) > 0
     return np.zeros(spans.rows, np.bool_)

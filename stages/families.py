@@ -7,76 +7,90 @@ rule over them can be tried afterwards; the others where a rule of the recipe na
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import sqlglot
+import zstandard
 
-from coursepack.pipeline.documents import MEASURED_RECORD
+from coursepack.pipeline.documents import MEASURED_RECORD, SAMPLES
 from coursepack.pipeline.hashing import fingerprint
-from coursepack.pipeline.recipe import Fuzzy, Language, Recipe
+from coursepack.pipeline.recipe import (
+    ClassifierSettings,
+    Fuzzy,
+    Language,
+    Perplexity,
+    Recipe,
+    Tagger,
+)
 from coursepack.pipeline.storage import sha256_of
-from coursepack.stages.batch import Batch
 from coursepack.stages.catalogue import group_schema
-from coursepack.stages.code import code_signals
-from coursepack.stages.compression import LIBRARY, compression_signals
-from coursepack.stages.dclm import dclm_signals
-from coursepack.stages.dolma import dolma_signals
-from coursepack.stages.edits import edit_signals
-from coursepack.stages.gopher import gopher_signals
-from coursepack.stages.identity import record_columns
-from coursepack.stages.language import language_signals, model_path
-from coursepack.stages.mathematics import math_signals
-from coursepack.stages.minhash import band_hashes
-from coursepack.stages.nemo import nemo_signals
+from coursepack.stages.model_files import model_path
 from coursepack.stages.own_signals import FAILED, OwnGroup, own_groups, signals_of
-from coursepack.stages.pii import pii_signals
-from coursepack.stages.programming import programming_signals
-from coursepack.stages.redpajama import redpajama_signals
-from coursepack.stages.repetition import repetition_signals
 from coursepack.stages.rules import quotas_of, rules_of
-from coursepack.stages.samples import SAMPLES, sample_columns
-from coursepack.stages.scripts import script_signals
-from coursepack.stages.sql import sql_parse_signals, sql_signals
-from coursepack.stages.web import web_signals
-from coursepack.stages.words import Words
 
+if TYPE_CHECKING:
+    from coursepack.stages.batch import Batch
+    from coursepack.stages.pieces import Pieces
+    from coursepack.stages.words import Words
+
+ROW = "row"  # a column that says which rows of a batch a group is about, where it is not about all
 _DOC = pa.field("doc", pa.int64(), False)
-_SAMPLES = pa.schema([_DOC, *SAMPLES])
 
 
 @dataclass(frozen=True)
 class Family:
-    """A technique that needs no settings: its column function, called with `asks` of a Batch."""
+    """A technique that needs no settings: its column function, called with `asks` of a Batch.
 
-    columns: Callable[..., pa.RecordBatch]
+    `where` is "module:function", loaded when first called: what is not measured compiles no kernel.
+    """
+
+    where: str
     asks: tuple[str, ...]
     version: int = 1  # raised only when the output changes
     default: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def columns(self, *asked: Any) -> pa.RecordBatch:
+        """The family's columns of a batch."""
+        return _loaded(self.where)(*asked)
+
 
 FAMILIES: dict[str, Family] = {
-    "compression": Family(compression_signals, ("text",), settings={"zstandard": LIBRARY}),
-    "code": Family(code_signals, ("text", "path")),
-    "edits": Family(edit_signals, ("edit",), default=False),
-    "math": Family(math_signals, ("text",)),
-    "scripts": Family(script_signals, ("text",)),
-    "gopher": Family(gopher_signals, ("pieces",), version=2),
-    "repetition": Family(repetition_signals, ("pieces",), version=2),
-    "dclm": Family(dclm_signals, ("pieces",), default=False),
-    "dolma": Family(dolma_signals, ("pieces",), default=False),
-    "nemo": Family(nemo_signals, ("pieces",), default=False),
-    "pii": Family(pii_signals, ("text",)),
-    "programming": Family(programming_signals, ("records", "text")),
-    "redpajama": Family(redpajama_signals, ("pieces",), default=False),
-    "sql": Family(sql_signals, ("text",)),
-    "sql_parse": Family(
-        sql_parse_signals, ("text",), default=False, settings={"sqlglot": sqlglot.__version__}
+    "code": Family("code:code_signals", ("text", "path")),
+    "compression": Family(
+        "compression:compression_signals",
+        ("text",),
+        settings={"zstandard": ".".join(map(str, zstandard.ZSTD_VERSION))},
     ),
-    "web": Family(web_signals, ("pieces",), version=2),
+    "dclm": Family("dclm:dclm_signals", ("pieces",), default=False),
+    "dolma": Family("dolma:dolma_signals", ("pieces",), default=False),
+    "edits": Family("edits:edit_signals", ("edit",), default=False),
+    "gopher": Family("gopher:gopher_signals", ("pieces",), version=2),
+    "math": Family("mathematics:math_signals", ("text",)),
+    "nemo": Family("nemo:nemo_signals", ("pieces",), default=False),
+    "pii": Family("pii:pii_signals", ("text",)),
+    "programming": Family("programming:programming_signals", ("records", "text")),
+    "redpajama": Family("redpajama:redpajama_signals", ("pieces",), default=False),
+    "repetition": Family("repetition:repetition_signals", ("pieces",), version=2),
+    "scripts": Family("scripts:script_signals", ("text",)),
+    "sql": Family("sql:sql_signals", ("text",)),
+    "sql_parse": Family(
+        "sql:sql_parse_signals", ("text",), default=False, settings={"sqlglot": version("sqlglot")}
+    ),
+    "web": Family("web:web_signals", ("pieces",), version=2),
 }
+
+
+@cache
+def _loaded(where: str) -> Callable[..., pa.RecordBatch]:
+    module, _, function = where.partition(":")
+    found: Callable[..., pa.RecordBatch] = getattr(
+        import_module(f"coursepack.stages.{module}"), function
+    )
+    return found
 
 
 @dataclass(frozen=True)
@@ -95,12 +109,12 @@ class ColumnGroup:
             {"name": self.name, "version": self.version, "settings": dict(self.settings)}
         )
 
-    def measure(self, batch: Batch) -> pa.RecordBatch:
+    def measure(self, batch: "Batch") -> pa.RecordBatch:
         """The columns of a batch, without `doc`."""
         return self.columns(*(asked(batch, name) for name in self.asks))
 
 
-def asked(batch: Batch, name: str) -> Any:
+def asked(batch: "Batch", name: str) -> Any:
     """What a family asks of a batch by name: the columns of another family, measured once, or an attribute."""
     if name not in FAMILIES:
         return getattr(batch, name)
@@ -119,24 +133,41 @@ def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
             "record",
             2,
             MEASURED_RECORD,
-            record_columns,
+            _record_columns,
             ("records", "content", "text", "reject"),
             sample,
         ),
         *(
             ColumnGroup(
-                name, f.version, _schema(name), _as_is, (name,), sample | f.settings | _versions(f)
+                name,
+                f.version,
+                _schema(name),
+                _as_is,
+                (name,),
+                sample | dict(f.settings) | _versions(f),
             )
             for name, f in FAMILIES.items()
             if f.default or name in named
         ),
-        ColumnGroup("samples", 1, _SAMPLES, sample_columns, ("records", "content", "text"), sample),
+        ColumnGroup("samples", 1, SAMPLES, _sample_columns, ("records", "content", "text"), sample),
+        _domain(recipe.signals.tagger, sample),
+        *(_classifier(one, sample) for one in recipe.signals.classifiers),
+        *([_perplexity(recipe.signals.perplexity, sample)] if recipe.signals.perplexity else []),
+        *([_bad_words(recipe.signals.bad_words, sample)] if recipe.signals.bad_words else []),
         _language(recipe.language, sample),
         *(_own(group, sample) for group in own_groups(recipe)),
     ]
     if recipe.dedup.fuzzy:
         groups.append(_bands(recipe.dedup.fuzzy, sample))
     return {group.name: group for group in groups}
+
+
+def _record_columns(*asked: Any) -> pa.RecordBatch:
+    return _loaded("identity:record_columns")(*asked)
+
+
+def _sample_columns(*asked: Any) -> pa.RecordBatch:
+    return _loaded("samples:sample_columns")(*asked)
 
 
 def _as_is(columns: pa.RecordBatch) -> pa.RecordBatch:
@@ -170,7 +201,103 @@ def _language(settings: Language, sample: dict[str, Any]) -> ColumnGroup:
 
 def _language_columns(settings: Language, text: pa.Array) -> pa.RecordBatch:
     # the path is looked up where the task runs
+    from coursepack.stages.language import language_signals
+
     return language_signals(text, model_path(settings.model, settings.sha256))
+
+
+_DOMAIN_ASKS = ("path", "url", "text", "programming", "sql", "math")
+
+
+def _domain(settings: Tagger | None, sample: dict[str, Any]) -> ColumnGroup:
+    shaped: dict[str, Any] = {
+        f"{name} family": FAMILIES[name].version for name in _DOMAIN_ASKS if name in FAMILIES
+    }
+    if settings:
+        model = sha256_of(model_path(settings.model, settings.sha256))
+        shaped |= {"model": model, "least": settings.least}
+    columns = partial(_domain_columns, settings)
+    return ColumnGroup("domain", 1, _schema("domain"), columns, _DOMAIN_ASKS, sample | shaped)
+
+
+def _domain_columns(
+    settings: Tagger | None,
+    path: pa.Array,
+    url: pa.Array,
+    text: pa.Array,
+    programming: pa.RecordBatch,
+    sql: pa.RecordBatch,
+    math: pa.RecordBatch,
+) -> pa.RecordBatch:
+    from coursepack.stages.linear import load_classifier
+    from coursepack.stages.tags import tag_signals
+
+    if settings is None:
+        return tag_signals(path, url, text, programming, sql, math)
+    model = load_classifier(model_path(settings.model, settings.sha256))
+    return tag_signals(path, url, text, programming, sql, math, model, settings.least)
+
+
+def _classifier(settings: ClassifierSettings, sample: dict[str, Any]) -> ColumnGroup:
+    model = sha256_of(model_path(settings.model, settings.sha256))
+    shaped = {"model": model, "label": settings.label, "form": settings.form}
+    names = [settings.name, *([f"{settings.name}_sentence"] if settings.sentences else [])]
+    schema = pa.schema([_DOC, *(pa.field(name, pa.float64()) for name in names)])
+    columns = partial(_sentence_columns if settings.sentences else _quality_columns, settings)
+    asks = ("pieces",) if settings.sentences else ("text",)
+    more = {"sentences": True} if settings.sentences else {}
+    return ColumnGroup(
+        f"classifier_{settings.name}", 1, schema, columns, asks, sample | shaped | more
+    )
+
+
+def _sentence_columns(settings: ClassifierSettings, pieces: "Pieces") -> pa.RecordBatch:
+    from coursepack.stages.linear import load_classifier
+    from coursepack.stages.toxicity import label_signals
+
+    model = load_classifier(model_path(settings.model, settings.sha256))
+    return label_signals(pieces, model, settings.label, settings.name)
+
+
+def _quality_columns(settings: ClassifierSettings, text: pa.Array) -> pa.RecordBatch:
+    from coursepack.stages.classifiers import quality
+    from coursepack.stages.linear import load_classifier
+
+    model = load_classifier(model_path(settings.model, settings.sha256))
+    found = quality(text, model, settings.label, settings.form)
+    return pa.RecordBatch.from_arrays([found], [settings.name])
+
+
+def _perplexity(settings: Perplexity, sample: dict[str, Any]) -> ColumnGroup:
+    files = [path and sha256_of(path) for path in (settings.model, settings.sentencepiece)]
+    columns = partial(_perplexity_columns, settings)
+    return ColumnGroup(
+        "perplexity", 1, _schema("perplexity"), columns, ("text",), sample | {"models": files}
+    )
+
+
+def _perplexity_columns(settings: Perplexity, text: pa.Array) -> pa.RecordBatch:
+    from coursepack.stages.perplexity import load_language_model, perplexity_signals
+
+    return perplexity_signals(text, load_language_model(settings.model, settings.sentencepiece))
+
+
+def _bad_words(paths: tuple[str, ...], sample: dict[str, Any]) -> ColumnGroup:
+    lists = sorted(map(sha256_of, paths))
+    return ColumnGroup(
+        "bad_words",
+        1,
+        _schema("bad_words"),
+        partial(_bad_word_columns, paths),
+        ("text",),
+        sample | {"lists": lists},
+    )
+
+
+def _bad_word_columns(paths: tuple[str, ...], text: pa.Array) -> pa.RecordBatch:
+    from coursepack.stages.bad_words import bad_word_signals, load_terms
+
+    return bad_word_signals(text, load_terms(paths))
 
 
 def _own(group: OwnGroup, sample: dict[str, Any]) -> ColumnGroup:
@@ -186,6 +313,8 @@ def _bands(settings: Fuzzy, sample: dict[str, Any]) -> ColumnGroup:
     return ColumnGroup("bands", 1, schema, columns, ("words",), sample | settings.model_dump())
 
 
-def _band_columns(settings: Fuzzy, words: Words) -> pa.RecordBatch:
+def _band_columns(settings: Fuzzy, words: "Words") -> pa.RecordBatch:
+    from coursepack.stages.minhash import band_hashes
+
     bands = band_hashes(words, settings.bands, settings.rows, settings.ngram, settings.seed)
     return pa.RecordBatch.from_arrays([bands], ["bands"])

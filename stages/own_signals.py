@@ -44,6 +44,23 @@ class OwnGroup:
 def signals_of(recipe: Recipe) -> dict[str, Signal]:
     """The catalogue with the recipe's own signals; raises RecipeError where one cannot be had."""
     own = [signal for group in own_groups(recipe) for signal in group.signals]
+    own += [
+        Signal(
+            c.name,
+            f"classifier_{c.name}",
+            pa.float64(),
+            "0 to 1",
+            f"probability of {c.label}",
+            c.model,
+        )
+        for c in recipe.signals.classifiers
+    ]
+    own += [
+        Signal(f"{c.name}_sentence", f"classifier_{c.name}", pa.float64(), "0 to 1",
+               f"highest {c.label} of a sentence", c.model)
+        for c in recipe.signals.classifiers
+        if c.sentences
+    ]  # fmt: skip
     tables = [signal for table in recipe.signals.attach for signal in attached(table).signals]
     if not own and not tables:
         return SIGNALS

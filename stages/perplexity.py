@@ -98,9 +98,9 @@ def _perplexity(sample: str, model: LanguageModel) -> float | None:
         return None
     score: float = sum(map(model.score, lines))
     words = sum(len(line.split()) + 1 for line in lines)
-    return round(
-        10.0 ** min(-score / words, 300.0), 1
-    )  # what float64 holds, whatever the model says
+    # 300: what float64 holds, whatever the model says
+    found: float = 10.0 ** min(-score / words, 300.0)
+    return round(found, 1)
 
 
 def _samples(text: Text) -> Iterator[str]:

@@ -41,14 +41,15 @@ def inventory_of(recipe: Recipe) -> Inventory:
 
 
 def measurements(recipe: Recipe, inventory: Inventory, signals: Iterable[str]) -> Measured:
-    """The published columns that hold `signals`, and `record`, of all of the recipe's files.
+    """The published columns that hold `signals`, what domains need, and `record`, of all of the recipe's files.
 
     Raises RecipeError where the recipe does not measure a signal, WorkspaceError where files were not measured.
     """
     names = {group_name(group) for group in inventory.groups}
     datasets = datasets_of(recipe, inventory.workspace)
     known = signals_of(recipe)
-    wanted = {known[signal].group: signal for signal in signals}
+    tags = ["tag"] if uses_tags(recipe) else []
+    wanted = {known[signal].group: signal for signal in (*signals, *tags)}
     records = {}
     for name in ("record", *sorted(wanted.keys() - {"record"})):
         if name not in datasets:

@@ -6,7 +6,7 @@ is measured of them differs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,10 @@ from coursepack.pipeline.edits import EditSettings
 from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.recipe import Recipe, Selector, Source
 from coursepack.stages.domains import AUTO, UNKNOWN, said_domains, source_domain
-from coursepack.stages.edits import FINDERS, Edited, edit
 from coursepack.stages.layouts import Layout, source_layout
+
+if TYPE_CHECKING:
+    from coursepack.stages.edits import Edited
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class Reader:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: Source | None = None
 
-    def edited(self, records: pa.RecordBatch) -> Edited:
+    def edited(self, records: pa.RecordBatch) -> "Edited":
         """The edited texts of records (of RECORDS)."""
+        from coursepack.stages.edits import edit  # kernels: only where texts are
+
         masks = {
             name: self._mask(records.column("subset"), found) for name, found in self.parts.items()
         }
@@ -72,7 +76,7 @@ def reader_of(source: Source, recipe: Recipe) -> tuple[str, Reader]:
     if chain:
         settings["edits"] = [
             each.model_dump(mode="json", exclude={"scope"})
-            | {"edit": each.edit, "version": FINDERS[each.edit][1], "parts": parts.get(each.edit)}
+            | {"edit": each.edit, "version": each.version, "parts": parts.get(each.edit)}
             for each in chain
         ]
     if parts:

@@ -145,8 +145,8 @@ def _again(
 ) -> Iterator[Piece]:
     """The runs whose documents were found in a file; each is compared with what is encoded now."""
     recipe, frame = origin.recipe, origin.recipe.tokenizer
-    found = read_places(url, reader.layout, sorted(places), recipe.limits.record_bytes)
-    for place, text, subset in found:
+    texts = read_places(url, reader.layout, sorted(places), recipe.limits.record_bytes)
+    for place, text, subset in texts:
         where, pieces = f"{url}, place {place:,}", places[place]
         column = pa.array([text], pa.large_string())
         now, then = content_hash(column)[0].as_py(), pieces[0].content

@@ -6,7 +6,7 @@ three narrow tables: `funnel.parquet`, `mixture.parquet` and `plan.parquet`.
 
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from coursepack.stages.compose import Composition
 from coursepack.stages.decide import EXACT, NEAR, Decided
 from coursepack.stages.encode import Encoded
 from coursepack.stages.pack import shards_of
+from coursepack.stages.rules import rules_of
 
 FUNNEL = pa.schema(
     [
@@ -71,6 +72,7 @@ class Report:
     packing: list[dict[str, Any]]
     warnings: list[str]
     seconds: dict[str, float]
+    edits: dict[str, int] = field(default_factory=dict)  # spans, by edit and kind
 
 
 def make_report(
@@ -82,6 +84,7 @@ def make_report(
     vocabulary: int,
     result: str,
     seconds: Mapping[str, float],
+    edits: Mapping[str, int],
 ) -> Report:
     """Gather the report of a finished run."""
     funnel = decided.funnel()
@@ -102,8 +105,9 @@ def make_report(
         _mixture(composition, encoded, records),
         _plan(composition),
         _packing(composition, records),
-        _warnings(recipe, funnel),
+        _warnings(recipe, funnel, decided.fires()),
         dict(seconds),
+        dict(edits),
     )
 
 
@@ -189,7 +193,9 @@ def _packing(composition: Composition, records: Mapping[str, Record]) -> list[di
     return [rows[stream] for stream in sorted(rows)]
 
 
-def _warnings(recipe: Recipe, funnel: list[dict[str, Any]]) -> list[str]:
+def _warnings(
+    recipe: Recipe, funnel: list[dict[str, Any]], fires: Mapping[str, Mapping[int, int]]
+) -> list[str]:
     """What a person should look at: sources that lose too much, rules that do nothing or too much."""
     found = []
     for source in recipe.source:
@@ -204,8 +210,22 @@ def _warnings(recipe: Recipe, funnel: list[dict[str, Any]]) -> list[str]:
         bad = sum(row["documents"] for row in rows if row["reason"] in REJECTS)
         if bad:
             found.append(f"source {source.name!r}: {bad:,} of {total:,} records were rejected")
-        for reason in sorted({row["reason"] for row in rows} - {"", EXACT, NEAR, *REJECTS}):
-            hit = sum(row["documents"] for row in rows if row["reason"] == reason)
-            if hit > total / 2:
-                found.append(f"rule {reason!r} dropped {hit / total:.0%} of source {source.name!r}")
+    return found + _rule_warnings(recipe, fires)
+
+
+def _rule_warnings(recipe: Recipe, fires: Mapping[str, Mapping[int, int]]) -> list[str]:
+    """Rules that never fire, or fire on more than half of a source: a name misspelt, a scope too wide.
+
+    Dolma's published configurations hold three rules that never fire.
+    """
+    found = []
+    for number, rule in enumerate(rules_of(recipe)):
+        hits = {source: counts.get(number, 0) for source, counts in fires.items()}
+        if any(counts.get(-1) for counts in fires.values()) and not any(hits.values()):
+            found.append(f"rule {rule.name!r} never fires")
+        found += [
+            f"rule {rule.name!r} fires on {hit / fires[source][-1]:.0%} of source {source!r}"
+            for source, hit in sorted(hits.items())
+            if 2 * hit > fires[source][-1]
+        ]
     return found

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coursepack.pipeline.arrow import binary_array, text_buffers
-from coursepack.pipeline.documents import RESTRICTED
+from coursepack.pipeline.documents import RESTRICTED, SAMPLES
 from coursepack.pipeline.hashing import choice
 from coursepack.stages.credentials import find_credentials
+from coursepack.stages.families import ROW
 from coursepack.stages.pii import PiiPolicy, find_pii
 from coursepack.stages.spans import apply
 
@@ -19,17 +20,10 @@ HEAD_BYTES = 2048
 OF_A_BATCH = 8  # about 0.2 % of the text
 
 _POLICY = PiiPolicy(emails="redact", ips="redact", regions=("US", "GB", "DE", "FR"))
-SAMPLES = pa.schema(
-    [
-        pa.field("lot", pa.int64(), False),  # the hash that chose it
-        pa.field("head", pa.string(), False),
-    ]
-)
-ROW = "row"  # of the batch, beside the columns of SAMPLES
 
 
 def sample_columns(records: pa.RecordBatch, content: pa.Array, text: pa.Array) -> pa.RecordBatch:
-    """`row` (int64, ascending), and SAMPLES, of the documents of a batch that are shown to people."""
+    """`row` (int64, ascending), and the rest of SAMPLES, of the documents of a batch that are shown to people."""
     restricted = pc.fill_null(pc.equal(records.column("access"), RESTRICTED), False)
     shown = pc.and_(pc.is_valid(text), pc.invert(restricted)).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(shown)
@@ -38,7 +32,7 @@ def sample_columns(records: pa.RecordBatch, content: pa.Array, text: pa.Array) -
     heads = redacted(heads_of(text.take(pa.array(chosen)), HEAD_BYTES))
     return pa.RecordBatch.from_arrays(
         [pa.array(chosen), pa.array(choice(0, "samples", content)[chosen]), heads],
-        [ROW, *SAMPLES.names],
+        [ROW, *SAMPLES.names[1:]],
     )
 
 

@@ -1,5 +1,5 @@
-"""Scores of a fastText model for toxic or sexual content (NSFW), of a text and of its worst sentence, as Dolma's
-taggers have them (Soldaini et al. 2024, arXiv:2402.00159; allenai/dolma, `taggers/jigsaw.py`), for models given by path.
+"""Scores of a fastText model for toxic or sexual content (NSFW), of a text and of its worst sentence, as Dolma has them
+(Soldaini et al. 2024, arXiv:2402.00159; allenai/dolma, `taggers/jigsaw.py`), for models given by path.
 """
 
 from typing import Any
@@ -26,8 +26,8 @@ _AT_A_TIME = 1 << 13  # sentences whose sums are in memory
 
 
 def label_signals(text: TextOrPieces, model: Classifier, label: str, name: str) -> pa.RecordBatch:
-    """The probability of `label` (float64, DECIMALS decimals): column `name` of each text, `<name>_sentence` the highest
-    of its sentences. Both are null where the model knows no word of the text, or of any sentence.
+    """The probability of `label` (float64, DECIMALS decimals): of the text (column `name`), and the highest of its
+    sentences (`<name>_sentence`). Null where the model knows no word of the text, or of any sentence.
 
     A sentence ends with its line, with a sign that ends sentences and what signs follow it before white space, and with
     such a sign outside ASCII whatever follows, as in Chinese. `label` may have fastText's prefix. Of a text longer

@@ -1,7 +1,6 @@
-"""URLs: one spelling of each, a key to find copies of a page by, and lists of those to leave out.
+"""URLs in one spelling, and a key of it to find copies of a page by.
 
-The spelling follows the keys of crawl indexes (IIPC's SURT, RFC 3986, 6.2), where one page has one key; the lists
-are those of RefinedWeb (Penedo et al. 2023, arXiv:2306.01116, G.1), in the order of datatrove's `url_filter.py`.
+The spelling follows RFC 3986, 6.2, and the keys of crawl indexes (IIPC's SURT), where one page has one key.
 """
 
 import itertools
@@ -22,6 +21,14 @@ TRACKING = (
 )  # fmt: skip
 _MOST_SORTED = 1024  # parameters; more stay in their order
 _WIDEST = 3  # bytes written for one read: a space becomes %20
+
+
+def _ascii(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+_HTTP, _HTTPS, _WWW, _UTM = _ascii("http://"), _ascii("https://"), _ascii("www."), _ascii("utm_")
+_PORT_HTTP, _PORT_HTTPS = _ascii(":80"), _ascii(":443")
 
 _READ = types.Array(types.uint8, 1, "C", readonly=True)
 _BYTES = types.Array(types.uint8, 1, "C")
@@ -54,11 +61,16 @@ def normalise(urls: pa.Array) -> pa.Array:
 def url_keys(urls: pa.Array) -> pa.Array:
     """The 63-bit hash (int64) of each URL's normal spelling; null where there is no URL."""
     normal = normalise(urls)
-    offsets, data = text_buffers(normal)
+    offsets, _ = text_buffers(normal)
+    return pa.array(text_keys(normal), mask=np.diff(offsets) == 0)
+
+
+def text_keys(texts: pa.Array) -> np.ndarray:
+    """A 63-bit hash (int64) of each text; a null hashes as the empty one."""
+    offsets, data = text_buffers(texts)
     view, bounds = data.data, offsets.tolist()
     digest = xxhash.xxh3_64_intdigest
-    found = [digest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds)]
-    return pa.array(np.array(found, np.int64), mask=np.diff(offsets) == 0)
+    return np.array([digest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds)], np.int64)
 
 
 @cache
@@ -66,7 +78,7 @@ def _tracking() -> np.ndarray:
     """TRACKING as rows of bytes, 0 behind their ends."""
     rows = np.zeros((len(TRACKING), max(map(len, TRACKING)) + 1), np.uint8)
     for row, name in zip(rows, TRACKING, strict=True):
-        row[: len(name)] = np.frombuffer(name.encode(), np.uint8)
+        row[: len(name)] = _ascii(name)
     return rows
 
 
@@ -104,22 +116,26 @@ def _clean(data: np.ndarray, start: int, end: int, clean: np.ndarray) -> int:
     return n
 
 
+@njit(types.boolean(_BYTES, types.int64, types.int64, _READ), nogil=True, cache=True)
+def _holds(url: np.ndarray, start: int, end: int, what: np.ndarray) -> bool:
+    """Whether `what`, in lower case, stands at `start`, in any case of ASCII letters."""
+    if start < 0 or start + len(what) > end:
+        return False
+    i = 0
+    while i < len(what) and _lower(url[start + i]) == what[i]:
+        i += 1
+    return i == len(what)
+
+
 @njit(types.int64(_BYTES, types.int64), nogil=True, cache=True)
 def _after_scheme(url: np.ndarray, end: int) -> int:
     """Where the authority of an http or https URL begins; -1 of any other."""
-    scheme = (0x68, 0x74, 0x74, 0x70)
-    if end < 7:
-        return -1
-    for i in range(4):
-        if _lower(url[i]) != scheme[i]:
-            return -1
-    i = 5 if _lower(url[4]) == 0x73 else 4
-    if i + 3 <= end and url[i] == 0x3A and url[i + 1] == 0x2F and url[i + 2] == 0x2F:
-        return i + 3
-    return -1
+    if _holds(url, 0, end, _HTTP):
+        return len(_HTTP)
+    return len(_HTTPS) if _holds(url, 0, end, _HTTPS) else -1
 
 
-@njit(types.UniTuple(types.int64, 2)(_BYTES, types.int64, types.int64), nogil=True, cache=True)
+@njit("UniTuple(int64, 2)(uint8[::1], int64, int64)", nogil=True, cache=True)
 def _host(url: np.ndarray, start: int, end: int) -> tuple[int, int]:
     """The bounds of the host in an authority, lower-cased in place."""
     for i in range(start, end):
@@ -127,47 +143,27 @@ def _host(url: np.ndarray, start: int, end: int) -> tuple[int, int]:
             start = i + 1
     for i in range(start, end):
         url[i] = _lower(url[i])
-    while True:  # ":443." and the like, until nothing changes
+    before = -1
+    while end != before:  # ":443." and the like, until nothing changes
+        before = end
         if end > start and (url[end - 1] == 0x2E or url[end - 1] == 0x3A):
             end -= 1
-        elif end - start >= 3 and url[end - 3] == 0x3A and url[end - 2] == 0x38 and url[end - 1] == 0x30:
-            end -= 3
-        elif (
-            end - start >= 4
-            and url[end - 4] == 0x3A
-            and url[end - 3] == 0x34
-            and url[end - 2] == 0x34
-            and url[end - 1] == 0x33
-        ):
-            end -= 4
-        else:
-            break
-    while (
-        end - start > 4
-        and url[start] == 0x77
-        and url[start + 1] == 0x77
-        and url[start + 2] == 0x77
-        and url[start + 3] == 0x2E
-    ):
-        start += 4
+        for port in (_PORT_HTTP, _PORT_HTTPS):
+            if end - len(port) >= start and _holds(url, end - len(port), end, port):
+                end -= len(port)
+    while end - start > len(_WWW) and _holds(url, start, end, _WWW):
+        start += len(_WWW)
     return start, end
 
 
 @njit(types.boolean(_BYTES, types.int64, types.int64, _ROWS), nogil=True, cache=True)
-def _is_tracking(url: np.ndarray, start: int, end: int, names: np.ndarray) -> bool:
-    """Whether a parameter is empty, or of a name that begins with `utm_` or is one of `names`."""
-    stop = start
-    while stop < end and url[stop] != 0x3D:
-        stop += 1
-    length = stop - start
-    if end == start:
+def _is_noise(url: np.ndarray, start: int, end: int, names: np.ndarray) -> bool:
+    """Whether a parameter is empty, or its name begins with `utm_` or is one of `names`."""
+    if end == start or _holds(url, start, end, _UTM):
         return True
-    utm = (0x75, 0x74, 0x6D, 0x5F)
-    matched = 0
-    while matched < 4 and matched < length and _lower(url[start + matched]) == utm[matched]:
-        matched += 1
-    if matched == 4:
-        return True
+    length = 0
+    while start + length < end and url[start + length] != 0x3D:
+        length += 1
     for row in range(len(names)):
         i = 0
         while i < length and names[row, i] != 0 and _lower(url[start + i]) == names[row, i]:
@@ -177,7 +173,11 @@ def _is_tracking(url: np.ndarray, start: int, end: int, names: np.ndarray) -> bo
     return False
 
 
-@njit(types.boolean(_BYTES, types.int64, types.int64, types.int64, types.int64), nogil=True, cache=True)
+@njit(
+    types.boolean(_BYTES, types.int64, types.int64, types.int64, types.int64),
+    nogil=True,
+    cache=True,
+)
 def _is_less(url: np.ndarray, a: int, a_end: int, b: int, b_end: int) -> bool:
     while a < a_end and b < b_end and url[a] == url[b]:
         a += 1
@@ -198,7 +198,7 @@ def _parameters(
         stop = i
         while stop < end and url[stop] != 0x26:
             stop += 1
-        if not _is_tracking(url, i, stop, names):
+        if not _is_noise(url, i, stop, names):
             bounds[0, count], bounds[1, count] = i, stop
             count += 1
         i = stop + 1
@@ -242,9 +242,8 @@ def _normalise(
         path = start
         while path < query and url[path] != 0x2F:
             path += 1
-        for byte in (0x68, 0x74, 0x74, 0x70, 0x3A, 0x2F, 0x2F):
-            out[n] = byte
-            n += 1
+        out[n : n + len(_HTTP)] = _HTTP
+        n += len(_HTTP)
         start, stop = _host(url, start, path)
         out[n : n + stop - start] = url[start:stop]
         n += stop - start

@@ -7,8 +7,7 @@ no text. Beyond `MOST_DOCUMENTS` a hash sample of whole clusters answers, with t
 import difflib
 import math
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,10 +24,10 @@ from coursepack.stages.components import GROUP
 from coursepack.stages.decide import Decided, Reading
 from coursepack.stages.encode import Encoded
 from coursepack.stages.examples import Example, examples
-from coursepack.stages.inventory import Inventory, group_name, take_inventory
-from coursepack.stages.measure import Measured, datasets_of
-from coursepack.stages.own_signals import signals_of
+from coursepack.stages.inventory import Inventory, group_name
+from coursepack.stages.measure import datasets_of
 from coursepack.stages.profiles import PROFILES
+from coursepack.stages.published import inventory_of, measurements
 from coursepack.stages.rules import (
     BYTES_PER_TOKEN,
     Rule,
@@ -159,8 +158,8 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
     """
     asked = _asked(recipe, changes)
     workspace = Workspace(recipe.workspace)
-    inventory = _inventory(recipe, workspace)
-    measured = _measured(recipe, inventory, asked.signals())
+    inventory = inventory_of(recipe)
+    measured = measurements(recipe, inventory, asked.signals())
     reading = Reading(recipe, inventory, measured)
     clusters = _clusters(recipe, workspace, reading)
     rows = sum(record.rows for record in measured.records["record"].values())
@@ -172,15 +171,15 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
     tally.connection.execute(_fates(asked))
     ratios, said = _tokens_per_byte(workspace, recipe.name)
     yields = _yields(tally, ratios)
-    exact = clusters is not None and share == 1
+    quotas = quotas_of(recipe)
+    exact = clusters is not None and share == 1 and not quotas
     if exact:
         _check(workspace, reading, recipe, yields)
     effects, warnings = _effects(tally, asked)
     notes = [said, *_sample_notes(share)]
     if shown is None:
         notes.append("no documents are shown: none were sampled (`coursepack curate` does)")
-    if quotas := quotas_of(recipe):
-        exact = False
+    if quotas:
         names = ", ".join(quota.name for quota in quotas)
         notes.append(f"an estimate: quotas ({names}) are not taken into account")
     if clusters is None:
@@ -324,36 +323,6 @@ def _read_curve(text: str) -> tuple[str, tuple[float, ...]]:
 
 
 # What there is
-
-
-def _inventory(recipe: Recipe, workspace: Workspace) -> Inventory:
-    """The inventory that a run would take, on a copy: nothing here changes the workspace."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Workspace(folder)
-        for name in ("files.parquet", "splits.parquet"):
-            url = workspace.path("inventory", name)
-            if not storage.exists(url):
-                raise WorkspaceError(
-                    f"{workspace.url!r} holds no measurements; run `coursepack curate` first"
-                )
-            storage.write_bytes(copy.path("inventory", name), storage.read_bytes(url))
-        return replace(take_inventory(recipe, copy), workspace=workspace)
-
-
-def _measured(recipe: Recipe, inventory: Inventory, signals: Iterable[str]) -> Measured:
-    """The published measurements of the recipe's files; raises WorkspaceError where some are missing."""
-    names = {group_name(group) for group in inventory.groups}
-    datasets = datasets_of(recipe, inventory.workspace)
-    records = {}
-    known = signals_of(recipe)
-    for name in ("record", *sorted({known[signal].group for signal in signals} - {"record"})):
-        records[name] = {r.group: r for r in datasets[name].published() if r.group in names}
-        if missing := len(names - records[name].keys()):
-            raise WorkspaceError(
-                f"{missing:,} of {len(names):,} input groups have no {name!r} measurements with these "
-                "files and settings; run `coursepack curate` first, which measures what is missing"
-            )
-    return Measured(datasets, records)
 
 
 def _clusters(

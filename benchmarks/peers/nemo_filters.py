@@ -4,15 +4,23 @@
 
 Its own pipeline on a Ray cluster of this machine: read, compute the scores of all filters of all documents,
 write them. Nothing is dropped.
+
+Ray's workers are children of a process that forgets them, so no parent learns what they took: they stay alive
+until the work is done, and this program says itself what all its processes have taken by then.
 """
 
 import importlib.metadata
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "CUDA_VISIBLE_DEVICES": ""}
+os.environ |= {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "3600000",
+    "CUDA_VISIBLE_DEVICES": "",
+}
 
 import ray
 from nemo_curator.backends.ray_data import RayDataExecutor
@@ -55,7 +63,16 @@ def filters() -> list:
 def main() -> None:
     """Run, and leave result.json."""
     corpus, out, _ = sys.argv[1:]
-    ray.init(num_cpus=os.cpu_count(), num_gpus=0, include_dashboard=False)
+    end, cpu_seconds = ray.shutdown, []
+
+    def shutdown(
+        *given: object, **settings: object
+    ) -> None:  # the executor calls it when it is done
+        if ray.is_initialized():
+            cpu_seconds.append(tree_cpu_seconds(os.getpid()))
+        end(*given, **settings)
+
+    ray.shutdown = shutdown
     chosen = filters()
     fields = [f"score_{number}" for number in range(len(chosen))]
     pipeline = Pipeline("filters")
@@ -64,13 +81,36 @@ def main() -> None:
     )
     pipeline.add_stage(Score(chosen, fields))
     pipeline.add_stage(JsonlWriter(f"{out}/scores", fields=["id", *fields]))
-    pipeline.run(RayDataExecutor())
+    # not in `out`: the names of Ray's sockets may not be long
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        ray.init(num_cpus=os.cpu_count(), num_gpus=0, include_dashboard=False, _temp_dir=folder)
+        pipeline.run(RayDataExecutor())
     documents = 0
     for file in Path(out, "scores").iterdir():
         with open(file, "rb") as lines:
             documents += sum(1 for _ in lines)
-    about = {"version": importlib.metadata.version("nemo-curator"), "documents": documents}
+    about = {
+        "version": importlib.metadata.version("nemo-curator"),
+        "documents": documents,
+        "cpu_s": cpu_seconds[0],
+    }
     Path(out, "result.json").write_text(json.dumps(about))
+
+
+def tree_cpu_seconds(root: int) -> float:
+    """User and system seconds of a process and its descendants, and of those that they waited for."""
+    stats = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stats[int(folder.name)] = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:  # it ended
+            continue
+    tree, seen = [root], 0
+    while seen < len(tree):
+        tree += [pid for pid, stat in stats.items() if int(stat[1]) == tree[seen]]
+        seen += 1
+    ticks = sum(int(field) for pid in tree for field in stats[pid][11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

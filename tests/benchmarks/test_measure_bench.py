@@ -2,6 +2,7 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import measure
@@ -14,9 +15,8 @@ from whole import recipe_for
 
 from coursepack.pipeline.documents import doc_numbers
 from coursepack.pipeline.workspace import Workspace
-from coursepack.stages.families import FAMILIES, column_groups
+from coursepack.stages.families import FAMILIES, ROW, column_groups
 from coursepack.stages.inventory import take_inventory
-from coursepack.stages.samples import ROW
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the meter reads /proc")
 
@@ -96,7 +96,7 @@ def test_no_rate_where_more_text_took_no_more(
 def test_the_clock_counts_cpu_time_of_each_part() -> None:
     clock = measure.Clock()
 
-    def slow() -> "itertools.chain[int]":
+    def slow() -> Iterator[int]:
         for number in range(3):
             end = time.process_time() + 0.03
             while time.process_time() < end:
@@ -162,7 +162,9 @@ def test_the_high_water_mark_is_kept_when_memory_is_given_back() -> None:
     assert measure.workers_peak_mb() == 0.0  # no Spark here
 
 
-def run(about: str, corpus: Corpus, folder: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+def run(
+    about: str, corpus: Corpus, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[measure.Run, str]:
     program = folder / "peer.py"
     program.write_text(SAYS.replace("{about}", about))
     monkeypatch.setattr(measure, "FOLDER", folder)
@@ -179,7 +181,17 @@ def test_a_peer_is_metered(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.M
     assert version == "4.5"
     assert found.mb == corpus.mb
     assert 0.28 <= found.used.cpu_s < 5
-    assert (tmp_path / "out" / "log").read_text() == "busy in computed\n"
+    assert (tmp_path / "out" / "output.txt").read_text() == "busy in computed\n"
+
+
+@pytest.mark.parametrize(("said", "counted"), [(1000.0, True), (0.0, False)])
+def test_a_peer_may_know_of_more_seconds(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: float, counted: bool
+) -> None:
+    about = f"{{'version': '4.5', 'documents': {corpus.documents}, 'cpu_s': {said}}}"
+    found, _ = run(about, corpus, tmp_path, monkeypatch)
+    assert (found.used.cpu_s == said) == counted
+    assert found.used.wall_s < 100
 
 
 @pytest.mark.parametrize(

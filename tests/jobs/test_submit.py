@@ -73,21 +73,24 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _recipe(corpus: Path, folder: Path) -> Path:
-    table = small_recipe(corpus, folder / "ws").model_dump(mode="json", exclude_none=True)
+def _recipe(corpus: Path, folder: Path, **changes: Any) -> Path:
+    made = small_recipe(corpus, folder / "ws")
+    table = made.model_dump(mode="json", exclude_none=True, exclude_defaults=True) | changes
     path = folder / "recipe.toml"
     path.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in table.items()))
     return path
 
 
-def _submit(job: Path, package: Path, environment: dict[str, str], *arguments: Path) -> str:
+def _submit(
+    job: Path, package: Path | str, environment: dict[str, str], *arguments: Path | str
+) -> str:
     """Run a job outside the checkout; returns what it printed, progress too: spark-submit joins the two."""
     command = [Path(environment["SPARK_HOME"]) / "bin" / "spark-submit", "--master", "local[2,4]"]
     settings = ["--conf", "spark.ui.enabled=false", "--conf", "spark.sql.shuffle.partitions=2"]
     made = subprocess.run(
         [*command, *settings, "--py-files", package, job, *arguments],
         env=environment,
-        cwd=package.parent,
+        cwd=Path(str(package).split(",")[0]).parent,
         capture_output=True,
         text=True,
     )
@@ -113,6 +116,20 @@ def test_its_parts_one_after_another(whole, package, elsewhere, tmp_path):
     assert not (tmp_path / "ws/shards").exists()
     _submit(ROOT / "jobs/pack.py", package, elsewhere, recipe)
     assert shard_hashes(tmp_path / "ws") == shard_hashes(undisturbed)
+
+
+def test_a_signal_of_another_package(whole, package, elsewhere, tmp_path):
+    """Ten lines of a user's, shipped beside ours, are a signal that rules name."""
+    corpus, _ = whole
+    recipe = _recipe(
+        corpus,
+        tmp_path,
+        signals={"python": ["acme_signals:shouting"]},
+        rules={"loud": {"scope": "web", "drop": "shouting > 0.03"}},
+    )
+    both = f"{package},{ROOT / 'tests/acme_signals.py'}"
+    printed = _submit(ROOT / "jobs/curate.py", both, elsewhere, recipe, "--allow-code")
+    assert "loud" in printed
 
 
 def test_workers_take_the_package_from_the_zip(spark, package, elsewhere, tmp_path):

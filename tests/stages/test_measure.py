@@ -1,8 +1,10 @@
 """Measure: what identifies a record, nested samples, fingerprints, and the columns of a tiny group."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pytest
 from hand_made import batch, inventory_of, recipe, records_of, write_lines
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from coursepack.pipeline.documents import MEASURED_RECORD, METADATA, RECORDS
 from coursepack.pipeline.hashing import content_hash
 from coursepack.pipeline.tasks import check_balance
-from coursepack.stages.families import FAMILIES, column_groups
+from coursepack.stages.families import FAMILIES, Family, column_groups
 from coursepack.stages.identity import record_columns
 from coursepack.stages.inventory import group_name
 from coursepack.stages.measure import Measured, MeasureTask, in_sample
@@ -91,7 +93,7 @@ def _groups(folder, **changes):
         ({"dedup": {"exact": False}}, set()),
         ({"dedup": {"fuzzy": {"bands": 9}}}, {"bands"}),
         ({"dedup": {"fuzzy": {"seed": 9}}}, {"bands"}),
-        ({"sample": 0.5}, {"record", "samples", "language", "bands", *DEFAULT}),
+        ({"sample": 0.5}, {"record", "samples", "language", "domain", "bands", *DEFAULT}),
         ({"rules": {"profiles": ["gopher"]}, "execution": {"partitions": 3}}, set()),
     ],
 )
@@ -117,15 +119,16 @@ NAMES = ("record", "bands", *DEFAULT)  # language is a model that may not be ins
 def _measured(folder, names=NAMES, **changes):
     made = recipe(folder, **changes)
     inventory = inventory_of(made)
+    [group] = inventory.groups
     wanted = {name: group for name, group in column_groups(made).items() if name in names}
     readers = {g: inventory.reader(g) for g in inventory.groups}
     task = MeasureTask(inventory.workspace, wanted, readers, made)
-    found = list(task(0))
+    found = list(task(group))
     datasets = {
         name: inventory.workspace.dataset("measurements", name, group.fingerprint())
         for name, group in wanted.items()
     }
-    records = {name: {group_name(0): record} for name, record in found}
+    records = {name: {group_name(group): record} for name, record in found}
     return task, Measured(datasets, records), inventory
 
 
@@ -166,6 +169,64 @@ def test_only_what_is_missing_is_measured(tmp_path):
     assert set(again.records) == set(NAMES)
     _, other, _ = _measured(tmp_path, **settings | {"dedup": {"fuzzy": {"bands": 2}}})
     assert [n for n in NAMES if other.records[n] != again.records[n]] == ["bands"]
+
+
+def test_a_family_that_is_added_reads_text_for_itself_alone(tmp_path, monkeypatch):
+    write_lines(tmp_path, "a.jsonl", TEXTS)
+    settings = _settings(tmp_path)
+    _, first, _ = _measured(tmp_path, **settings)
+    paths = {name: first.datasets[name].file(first.records[name][group_name(0)]) for name in NAMES}
+    stamps = {name: Path(path).stat().st_mtime_ns for name, path in paths.items()}
+    asked = []
+    real = Family.columns
+    monkeypatch.setattr(Family, "columns", lambda self, *a: (asked.append(self), real(self, *a))[1])
+    names = (*NAMES, "dolma")
+    _, again, _ = _measured(tmp_path, names, signals={"families": ["dolma"]}, **settings)
+    assert {family.where for family in asked} == {"dolma:dolma_signals"}
+    assert {name: again.records[name] for name in NAMES} == first.records
+    assert {name: Path(path).stat().st_mtime_ns for name, path in paths.items()} == stamps
+    assert again.read("dolma", 0)["dolma_words"].to_pylist()[0] == 27
+    asked.clear()
+    _measured(tmp_path, names, rules={"profiles": ["dolma"]}, **settings)  # a rule asks for it too
+    assert asked == []
+
+
+def test_edits_change_what_is_measured_and_are_counted(tmp_path):
+    mail = "Write to jo.doe@gmail.com about the fox. " * 2
+    write_lines(tmp_path, "a.jsonl", [mail, "plain text here", "too short"])
+    settings = _settings(tmp_path)
+    edits = {"order": ["c4_lines", "pii"], "c4_lines": {"terminal_punctuation": False}}
+    _, before, _ = _measured(tmp_path, ("record",), **settings)
+    _, after, _ = _measured(tmp_path, ("record", "gopher", "edits"), edits=edits, **settings)
+    record, plain = after.read("record", 1), before.read("record", 0)  # read otherwise: a new group
+    assert record["content"].equals(plain["content"])
+    assert record["reject"].to_pylist() == [None, None, "emptied"]
+    changed = [a != b for a, b in zip(record["edited"], plain["content"], strict=True)]
+    assert changed == [True, False, True]
+    assert record["bytes"][1].as_py() == len("plain text here")
+    assert after.read("gopher", 1)["words"].to_pylist() == [12, 3, 0]
+    assert after.read("edits", 1)["edit_pii"].to_pylist() == [2, 0, 0]
+    counts = after.records["record"][group_name(1)].counts
+    assert counts["edit:pii/email"] == 2
+    assert counts["edit:c4_lines/line:few_words"] == 1
+    check_balance("measure", after.records["record"].values())
+
+
+def test_a_document_with_what_is_to_be_dropped_is_rejected(tmp_path):
+    write_lines(tmp_path, "a.jsonl", ["Write to jo.doe@gmail.com now.", "plain text here"])
+    edits = {"order": ["pii"], "pii": {"emails": "drop"}}
+    _, found, _ = _measured(tmp_path, ("record",), edits=edits, **_settings(tmp_path))
+    assert found.read("record", 0)["reject"].to_pylist() == ["personal_data", None]
+
+
+def test_an_edit_is_made_of_the_parts_in_its_scope(tmp_path):
+    lines = [{"text": "No end here", "subset": s} for s in ("page", "poem", None)]
+    write_lines(tmp_path, "a.jsonl", [orjson.dumps(line) for line in lines])
+    source = {"name": "s", "layout": "jsonl", "paths": [f"{tmp_path}/in"]}
+    domain = {"page": "web", "poem": "books", "default": "web"}
+    made = {"source": [source | {"domain": domain}], "edits": {"order": ["c4_lines"]}}
+    _, found, _ = _measured(tmp_path, ("record",), **made, **_settings(tmp_path))
+    assert found.read("record", 0)["reject"].to_pylist() == ["emptied", None, "emptied"]
 
 
 def test_a_sample_keeps_whole_contents(tmp_path):

@@ -58,14 +58,16 @@ FUNNEL_COUNTS = {
 def report(tmp_path):
     counts = {f"documents:{k}": n for k, n in FUNNEL_COUNTS.items()}
     counts |= {f"bytes:{k}": 100 * n for k, n in FUNNEL_COUNTS.items()}
+    counts |= {"judged/s": 11, "fires/0/s": 7, "judged/t": 22, "fires/0/t": 11}
     encoded = {"documents:code/s/": 4, "tokens:code/s/": 21, "documents:web/t/en": 2,
                "tokens:web/t/en": 25}  # fmt: skip
     none = np.zeros((3, 16), np.int64)
     made = Composition(ATOMS, {}, none, none, none[:, 0], STREAMS, ARCS, ())
     assert list(shards_of(made)) == list(COUNTS)
     sources = [{"name": n, "layout": "jsonl", "paths": ["x"]} for n in ("s", "t", "unused")]
+    rules = {"short": {"drop": "words < 5"}, "idle": {"drop": "words < 0"}}
     return make_report(
-        recipe(tmp_path, source=sources),
+        recipe(tmp_path, source=sources, rules=rules),
         Decided(Dataset(""), {"g": Record("g", "", 34, 0, "", counts)}),
         Encoded(Dataset(""), {"g": Record("g", "", 6, 0, "", encoded)}),
         made,
@@ -73,6 +75,7 @@ def report(tmp_path):
         600,
         "somewhere",
         {"pack": 1.5},
+        {"pii/email": 3},
     )
 
 
@@ -116,7 +119,8 @@ def test_packing_sums_the_shards_of_a_stream(report):
 def test_warnings(report):
     assert report.warnings == [
         "source 's': 1 of 12 records were rejected",
-        "rule 'short' dropped 58% of source 's'",
+        "rule 'short' fires on 64% of source 's'",  # not on more than half of t
+        "rule 'idle' never fires",
     ]
 
 
@@ -133,7 +137,7 @@ def test_the_alarm_of_a_source_that_loses_too_much(tmp_path, alarm, warns):
         Decided(Dataset(""), {"g": Record("g", "", 15, 0, "", counts)}),
         Encoded(Dataset(""), {}),
         Composition((), {}, none, none, none[:, 0], (), (), ()),
-        {}, 1, "r", {},
+        {}, 1, "r", {}, {},
     )  # fmt: skip
     text = f"source 's' lost 87% of its documents to duplicates (dedup.alarm is {alarm:.0%})"
     assert found.warnings == ([text] if warns else [])
