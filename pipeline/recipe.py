@@ -234,6 +234,16 @@ class ClassifierSettings(_Strict):
         return self
 
 
+class ProgrammingModel(_Strict):
+    """A fastText model whose labels are names of programming languages as GitHub Linguist writes them.
+
+    It is asked of texts that look like code and that neither path nor first lines name.
+    """
+
+    model: str
+    sha256: str | None = None
+
+
 class Perplexity(_Strict):
     """A KenLM model (binary or ARPA) and its SentencePiece model, as CCNet and RedPajama-V2 use them.
 
@@ -253,6 +263,7 @@ class SignalSettings(_Strict):
     attach: tuple[Attach, ...] = ()
     tagger: Tagger | None = None
     classifiers: tuple[ClassifierSettings, ...] = ()
+    programming: ProgrammingModel | None = None
     perplexity: Perplexity | None = None
     bad_words: tuple[str, ...] = ()  # files of terms, one a line, such as LDNOOBW's
 

@@ -167,6 +167,9 @@ class Dataset:
             ) from error
 
 
+_HELD_BYTES = 32 << 20  # of rows that wait for a row group to be full
+
+
 class Attempt:
     """A Parquet file being written, with counts beside its rows."""
 
@@ -180,6 +183,9 @@ class Attempt:
             write_page_checksum=True,
         )
         self._row_group_rows = row_group_rows
+        # small row groups of many columns cost three times as much to write
+        self._held: list[pa.Table] = []
+        self._held_rows = self._held_bytes = 0
         self.rows = 0
         self.counts: dict[str, int] = {}
         self.record: Record | None = None
@@ -188,10 +194,18 @@ class Attempt:
         """Append rows; columns are cast to the schema, by name."""
         if isinstance(table, pa.RecordBatch):
             table = pa.Table.from_batches([table])
-        self._writer.write_table(
-            table.select(self._schema.names).cast(self._schema), self._row_group_rows
-        )
+        table = table.select(self._schema.names).cast(self._schema)
+        self._held.append(table)
+        self._held_rows += table.num_rows
+        self._held_bytes += table.nbytes
         self.rows += table.num_rows
+        if self._held_rows >= self._row_group_rows or self._held_bytes >= _HELD_BYTES:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        if self._held:
+            self._writer.write_table(pa.concat_tables(self._held), self._row_group_rows)
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
 
     def count(self, name: str, by: int) -> None:
         """Add to one of the file's counts."""
@@ -199,7 +213,10 @@ class Attempt:
             self.counts[name] = self.counts.get(name, 0) + int(by)
 
     def close(self) -> None:
-        self._writer.close()
+        try:
+            self._write_held()
+        finally:
+            self._writer.close()
 
 
 _FILES = pa.schema(

@@ -133,9 +133,9 @@ def _list_files(path: str) -> list[str]:
 
 
 def _entries(data: bytes) -> pa.Array:
-    """The lines of a list, in lower case of ASCII but for what else they hold."""
-    lines = pa.array(data.decode("utf-8", "replace").splitlines(), pa.string())
-    lines = pc.ascii_trim_whitespace(lines)
+    """The lines of a list that are entries, as a column: some lists have millions."""
+    whole = pa.array([data.decode("utf-8", "replace")], pa.large_string())
+    lines = pc.ascii_trim_whitespace(pc.split_pattern(whole, "\n").flatten())
     return lines.filter(pc.and_(pc.not_equal(lines, ""), pc.invert(pc.starts_with(lines, "#"))))
 
 
@@ -145,7 +145,8 @@ def _domains(lines: pa.Array) -> pa.Array:
 
 def _with_scheme(lines: pa.Array) -> pa.Array:
     bare = pc.invert(pc.match_substring(lines, "://"))
-    return pc.if_else(bare, pc.binary_join_element_wise("http://", lines, ""), lines)
+    scheme, nothing = (pa.scalar(text, lines.type) for text in ("http://", ""))
+    return pc.if_else(bare, pc.binary_join_element_wise(scheme, lines, nothing), lines)
 
 
 def _squeezed(lines: pa.Array) -> pa.Array:

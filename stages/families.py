@@ -22,6 +22,7 @@ from coursepack.pipeline.recipe import (
     Fuzzy,
     Language,
     Perplexity,
+    ProgrammingModel,
     Recipe,
     Tagger,
 )
@@ -127,6 +128,7 @@ def asked(batch: "Batch", name: str) -> Any:
 def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
     """All that this recipe wants measured."""
     sample = {"sample": recipe.sample}
+    programming = recipe.signals.programming
     named = _named(recipe) | ({"edits"} if recipe.edits.order else set())
     groups = [
         ColumnGroup(
@@ -147,10 +149,11 @@ def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
                 sample | dict(f.settings) | _versions(f),
             )
             for name, f in FAMILIES.items()
-            if f.default or name in named
+            if (f.default or name in named) and not (name == "programming" and programming)
         ),
+        *([_programming(programming, sample)] if programming else []),
         ColumnGroup("samples", 1, SAMPLES, _sample_columns, ("records", "content", "text"), sample),
-        _domain(recipe.signals.tagger, sample),
+        _domain(recipe.signals.tagger, programming, sample),
         *(_classifier(one, sample) for one in recipe.signals.classifiers),
         *([_perplexity(recipe.signals.perplexity, sample)] if recipe.signals.perplexity else []),
         *([_bad_words(recipe.signals.bad_words, sample)] if recipe.signals.bad_words else []),
@@ -209,19 +212,26 @@ def _language_columns(settings: Language, text: pa.Array) -> pa.RecordBatch:
 _DOMAIN_ASKS = ("path", "url", "text", "programming", "sql", "math")
 
 
-def _domain(settings: Tagger | None, sample: dict[str, Any]) -> ColumnGroup:
+def _domain(
+    settings: Tagger | None, programming: ProgrammingModel | None, sample: dict[str, Any]
+) -> ColumnGroup:
     shaped: dict[str, Any] = {
         f"{name} family": FAMILIES[name].version for name in _DOMAIN_ASKS if name in FAMILIES
     }
     if settings:
         model = sha256_of(model_path(settings.model, settings.sha256))
         shaped |= {"model": model, "least": settings.least}
-    columns = partial(_domain_columns, settings)
-    return ColumnGroup("domain", 1, _schema("domain"), columns, _DOMAIN_ASKS, sample | shaped)
+    if programming:
+        shaped["programming"] = sha256_of(model_path(programming.model, programming.sha256))
+    columns = partial(_domain_columns, settings, programming)
+    asks = ("records", *_DOMAIN_ASKS)
+    return ColumnGroup("domain", 1, _schema("domain"), columns, asks, sample | shaped)
 
 
 def _domain_columns(
     settings: Tagger | None,
+    model_of_code: ProgrammingModel | None,
+    records: pa.RecordBatch,
     path: pa.Array,
     url: pa.Array,
     text: pa.Array,
@@ -232,10 +242,32 @@ def _domain_columns(
     from coursepack.stages.linear import load_classifier
     from coursepack.stages.tags import tag_signals
 
+    if model_of_code:  # the family's own columns know no model
+        programming = _programming_columns(model_of_code, records, text)
     if settings is None:
         return tag_signals(path, url, text, programming, sql, math)
     model = load_classifier(model_path(settings.model, settings.sha256))
     return tag_signals(path, url, text, programming, sql, math, model, settings.least)
+
+
+def _programming(settings: ProgrammingModel, sample: dict[str, Any]) -> ColumnGroup:
+    shaped = sample | {"model": sha256_of(model_path(settings.model, settings.sha256))}
+    columns = partial(_programming_columns, settings)
+    schema, asks = _schema("programming"), ("records", "text")
+    return ColumnGroup(
+        "programming", FAMILIES["programming"].version, schema, columns, asks, shaped
+    )
+
+
+def _programming_columns(
+    settings: ProgrammingModel, records: pa.RecordBatch, text: pa.Array
+) -> pa.RecordBatch:
+    from coursepack.stages.linear import load_classifier
+    from coursepack.stages.programming import programming_language
+
+    model = load_classifier(model_path(settings.model, settings.sha256))
+    found = programming_language(records.column("path"), records.column("url"), text, model)
+    return pa.RecordBatch.from_arrays([found], ["programming_language"])
 
 
 def _classifier(settings: ClassifierSettings, sample: dict[str, Any]) -> ColumnGroup:

@@ -6,6 +6,7 @@ Unicode becomes U+FFFD.
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -33,21 +34,36 @@ class Reject(NamedTuple):
         return (None, *(None for _ in METADATA), self.reason, self.detail[:DETAIL_CHARACTERS])
 
 
+class Asked(NamedTuple):
+    """A field of METADATA that the layout places: its number, where it may be, and how it is written."""
+
+    place: int
+    keys: Keys  # where all of its paths are one key long, those; find() takes ten times as long
+    paths: tuple[Keys, ...]
+    write: Callable[[Any], str | None]
+
+
 class Fields(NamedTuple):
     """A layout for one file: the candidate paths of the text and of METADATA, as keys to follow."""
 
     text: tuple[Keys, ...]
-    metadata: tuple[tuple[Keys, ...], ...]
+    metadata: tuple[Asked, ...]
     defaults: tuple[str | None, ...]  # of METADATA, where the record is silent
 
 
 def fields_of(layout: Layout, url: str) -> Fields:
     """The fields of the records in the file at `url`."""
-    return Fields(
-        split_paths(layout, "text"),
-        tuple(split_paths(layout, name) for name in METADATA),
-        metadata_defaults(layout, url),
+    asked = (
+        Asked(
+            place,
+            tuple(path[0] for path in paths) if all(len(path) == 1 for path in paths) else (),
+            paths,
+            license_text if name == "license" else metadata_text,
+        )
+        for place, name in enumerate(METADATA)
+        if (paths := split_paths(layout, name))
     )
+    return Fields(split_paths(layout, "text"), tuple(asked), metadata_defaults(layout, url))
 
 
 def metadata_defaults(layout: Layout, url: str) -> tuple[str | None, ...]:
@@ -79,10 +95,15 @@ def json_row(line: bytes, fields: Fields) -> Row:
     if type(record) is not dict:
         return Reject("broken_record", f"{_kind(record)}, not a JSON object").row()
     text = find(record, fields.text)
-    metadata = tuple(
-        _said(write(find(record, paths)) if paths else None, default)
-        for paths, default, write in zip(fields.metadata, fields.defaults, _WRITERS, strict=True)
-    )
+    metadata = list(fields.defaults)
+    for place, keys, paths, write in fields.metadata:
+        value = None if keys else find(record, paths)
+        for key in keys:
+            value = record.get(key)
+            if value is not None:
+                break
+        if value is not None and (said := write(value)) is not None:
+            metadata[place] = said
     reject = _text_reject(text, exact) or (_missing(record, fields) if text is None else None)
     if reject is None:
         return (text, *metadata, None, None)
@@ -139,13 +160,6 @@ def license_text(value: Any) -> str | None:
         if all(type(name) is str for name in names):
             return _unicode(",".join(names)) or None
     return metadata_text(value)
-
-
-def _said(value: str | None, default: str | None) -> str | None:
-    return default if value is None else value
-
-
-_WRITERS = tuple(license_text if name == "license" else metadata_text for name in METADATA)
 
 
 def _text_reject(text: Any, exact: bool) -> Reject | None:

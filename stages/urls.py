@@ -70,7 +70,8 @@ def text_keys(texts: pa.Array) -> np.ndarray:
     offsets, data = text_buffers(texts)
     view, bounds = data.data, offsets.tolist()
     digest = xxhash.xxh3_64_intdigest
-    return np.array([digest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds)], np.int64)
+    found = (digest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds))
+    return np.fromiter(found, np.int64, len(texts))
 
 
 @cache

@@ -184,7 +184,7 @@ def _run(
 
 
 def _next_record(raw: IO[bytes], kind: str, start: int) -> int | None:
-    """Where the next record begins, or its compressed member: its first bytes, behind which there are headers of WARC."""
+    """Where the next record begins, or its compressed member: first bytes behind which there are headers of WARC."""
     offset, tail = start, b""
     raw.seek(start)
     while piece := raw.read(_SCANNED_BYTES):
@@ -423,11 +423,18 @@ def _resiliparse(_: str, tree: Any) -> str:
 
 
 def _trafilatura(html: str, _: Any) -> str:
-    """As FineWeb has it (datatrove's `extractors/trafilatura.py`); raises TimeoutError after EXTRACTOR_SECONDS."""
-    from trafilatura import extract
+    """As FineWeb has it (datatrove's `extractors/trafilatura.py`); raises TimeoutError after EXTRACTOR_SECONDS.
 
+    Segments are compared within the page alone: trafilatura's own memory of them is the process', and would let the
+    pages before decide.
+    """
+    from trafilatura import extract
+    from trafilatura.deduplication import LRUCache
+    from trafilatura.settings import LRU_SIZE
+
+    own = LRUCache(maxsize=LRU_SIZE)
     with _cpu_limit(EXTRACTOR_SECONDS):
-        return extract(html, favor_precision=True, include_comments=False, deduplicate=True) or ""
+        return extract(html, favor_precision=True, include_comments=False, deduplicate=own) or ""
 
 
 EXTRACTORS: Mapping[str, Callable[[str, Any], str]] = {

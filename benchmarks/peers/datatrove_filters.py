@@ -83,18 +83,10 @@ def main() -> None:
     executor.run()
     stats = json.loads(Path(out, "log", "stats.json").read_text())
     read = next(step for step in stats if "READER" in step["name"])["stats"]["documents"]
-    kept = next(step for step in stats if "WRITER" in step["name"])["stats"].get("total", 0)
-    about = {
-        "version": importlib.metadata.version("datatrove"),
-        "documents": total(read),
-        "kept": total(kept),
-    }
+    # a statistic whose values are all 1 is written as their number alone
+    documents = read["total"] if isinstance(read, dict) else read
+    about = {"version": importlib.metadata.version("datatrove"), "documents": documents}
     Path(out, "result.json").write_text(json.dumps(about))
-
-
-def total(stat: int | dict) -> int:
-    """The sum of a statistic, which datatrove shortens to a number where that is all it knows."""
-    return stat["total"] if isinstance(stat, dict) else stat
 
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ FULL: dict[str, Any] = {
         "python": ["a:b"],
         "datatrove": ["X", {"name": "Y", "args": {"a": 1}}],
         "attach": [{"table": "t", "on": "id", "key": "k", "columns": ["c"]}],
+        "programming": {"model": "m", "sha256": "ef"},
+        "perplexity": {"model": "m", "sentencepiece": "s"},
+        "bad_words": ["w"],
         "tagger": {"model": "m", "sha256": "ab", "least": 0.75},
         "classifiers": [
             {"name": "q", "model": "m", "label": "l", "sha256": "cd", "form": "normalised"}

@@ -137,6 +137,7 @@ def test_agreement_with_datatrove(lists: Blocklists) -> None:
     filters = pytest.importorskip("datatrove.pipeline.filters.url_filter")
     pytest.importorskip("ahocorasick")
     pytest.importorskip("tldextract")
+    pytest.importorskip("fasteners")
     made = filters.URLFilter(
         extra_domains=["bad.com", "sub.evil.org"],
         banned_words=WORDS["hard_words"],
