@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -203,6 +203,68 @@ def init(
         f"  coursepack check {output}\n"
         f"  coursepack run {output} --sample 1%\n"
         f"  coursepack run {output}",
+        err=True,
+    )
+
+
+@app.command()
+def ingest(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...", help="Archives or HTML files, folders or globs; local, s3://, ..."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where documents are written, once."),
+    ],
+    extractor: Annotated[
+        str, typer.Option(metavar="NAME", help="resiliparse, or trafilatura (17 times as slow).")
+    ] = "resiliparse",
+    block: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIST",
+            help="A blocklist of URLs: a file or a folder, as UT1's. May be repeated.",
+        ),
+    ] = None,
+    dedup_urls: Annotated[
+        bool,
+        typer.Option(
+            "--dedup-urls/--keep-url-copies", help="Of pages with one URL keep the first."
+        ),
+    ] = True,
+    master: Master = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the documents of WARC, WET and HTML as Parquet.
+
+    A recipe reads them with layout "ingested". What an earlier ingest finished is not done again; broken
+    records are counted.
+    """
+    from coursepack.jobs.ingest import ingest as job
+    from coursepack.jobs.tables import ingest_parts, show
+    from coursepack.stages.ingest import IngestSettings, check_ingest
+    from coursepack.stages.main_text import Extractor
+
+    settings = IngestSettings(
+        tuple(sources),
+        output,
+        cast(Extractor, extractor),
+        block=tuple(block or ()),
+        dedup_urls=dedup_urls,
+    )
+    check_ingest(settings)
+    with _given_session("ingest", master) as spark:
+        found = job(settings, spark, _progress(quiet))
+    if as_json:
+        typer.echo(json.dumps(found.counts()))
+    else:
+        show(ingest_parts(found.counts()))
+    typer.echo(
+        f'to read them:\n  [[source]]\n  name = "crawl"\n  layout = "ingested"\n  paths = ["{output}"]',
         err=True,
     )
 
@@ -588,12 +650,20 @@ def _progress(quiet: bool) -> "Progress":
 @contextmanager
 def _session(recipe: "Recipe", master: str | None) -> "Iterator[SparkSession | None]":
     """The session that the flags ask for; None leaves it to the job, which checks the recipe first."""
+    if _submitted or master:
+        from coursepack.stages.check import check
+
+        check(recipe)
+    with _given_session(recipe.name, master) as spark:
+        yield spark
+
+
+@contextmanager
+def _given_session(name: str, master: str | None) -> "Iterator[SparkSession | None]":
+    """The session that the flags ask for; None where they ask for none."""
     if not (_submitted or master):
         yield None
         return
-    from coursepack.stages.check import check
-
-    check(recipe)
     if _submitted:
         from pyspark.sql import SparkSession
 
@@ -601,7 +671,7 @@ def _session(recipe: "Recipe", master: str | None) -> "Iterator[SparkSession | N
         return
     from coursepack.pipeline.session import session
 
-    with session(None, name=f"coursepack {recipe.name}", master=master) as spark:
+    with session(None, name=f"coursepack {name}", master=master) as spark:
         yield spark
 
 

@@ -84,6 +84,22 @@ def _edit_parts(edits: Mapping[str, int]) -> list[RenderableType]:
     return [table]
 
 
+def ingest_parts(counts: Mapping[str, int]) -> list[RenderableType]:
+    """What became of the records of archives."""
+    from coursepack.stages.warc import DROPS
+
+    table = _table(
+        f"records: {counts['in']:,} read, {counts['out']:,} documents",
+        "dropped",
+        "records",
+        "*because",
+    )
+    for reason, meaning in DROPS.items():
+        if number := counts.get(f"dropped:{reason}"):
+            table.add_row(reason, count(number), meaning)
+    return [table]
+
+
 def funnel_parts(funnel: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     """Documents read, kept and dropped, by source and by reason."""
     read = sum(row["documents"] for row in funnel)
@@ -121,9 +137,9 @@ def funnel_parts(funnel: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
 
 
 def _fate(reason: str) -> str:
-    from coursepack.stages.decide import EXACT, NEAR
+    from coursepack.stages.decide import EXACT, NEAR, SAME_URL
 
-    kinds = {"": "kept", EXACT: "exact", NEAR: "near"}
+    kinds = {"": "kept", EXACT: "exact", NEAR: "near", SAME_URL: "near"}
     return kinds.get(reason, "rejected" if reason in REJECTS else "rules")
 
 

@@ -268,6 +268,12 @@ class SignalSettings(_Strict):
     bad_words: tuple[str, ...] = ()  # files of terms, one a line, such as LDNOOBW's
 
 
+class Urls(_Strict):
+    """Lists that documents' URLs are held against: files, or folders such as a category of UT1's."""
+
+    block: tuple[str, ...] = ()
+
+
 class Fuzzy(_Strict):
     """MinHash LSH of word n-grams. 14 x 8 finds 92 % of the pairs of Jaccard 0.8 (FineWeb's setting)."""
 
@@ -282,6 +288,7 @@ class Dedup(_Strict):
 
     exact: bool = True
     fuzzy: Fuzzy | Literal[False] = Fuzzy()
+    url: bool = False  # of documents with one normalised URL, the best stays
     alarm: Annotated[float, Field(gt=0, le=1)] = (
         0.9  # share lost to duplicates that warns, a source
     )
@@ -405,6 +412,7 @@ class Recipe(_Strict):
     limits: Limits = Limits()
     edits: Edits = Edits()
     signals: SignalSettings = SignalSettings()
+    urls: Urls = Urls()
     rules: Rules = Field(default_factory=lambda: Rules.model_validate({}))
     dedup: Dedup = Dedup()
     language: Language = Language()

@@ -5,6 +5,7 @@ DCLM has the same. Folders may be categories of the UT1 lists (Université Toulo
 """
 
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,7 +18,7 @@ from coursepack.pipeline import storage
 from coursepack.pipeline.arrow import text_buffers
 from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.hashing import canonical_json
-from coursepack.stages.urls import normalise, text_keys, url_keys
+from coursepack.stages.urls import normalise, text_keys
 
 # What a list's file is called, without what follows a dot, and what it holds.
 KINDS = {
@@ -30,6 +31,7 @@ KINDS = {
     "subwords": "strict",  # letters and digits anywhere, whatever stands between them
     "banned_subwords": "strict",
 }
+_PIECE_BYTES = 4 << 20  # of a list, read together
 _SYMBOLS = 36  # letters and digits
 _NO_LIST = -1
 _HOST = r"^http://(?P<host>[^/?:]+)"  # of a URL in its normal spelling
@@ -84,6 +86,11 @@ def blocked(url: pa.Array, lists: Blocklists) -> pa.Array:
     return names.take(pa.array(np.where(found == _NO_LIST, len(lists.names), found)))
 
 
+def blocklist_signals(url: pa.Array, paths: tuple[str, ...]) -> pa.RecordBatch:
+    """`url_blocked` (string): the list at `paths` that each URL is on, see `blocked`."""
+    return pa.RecordBatch.from_pydict({"url_blocked": blocked(url, load_blocklists(paths))})
+
+
 @cache
 def load_blocklists(paths: tuple[str, ...]) -> Blocklists:
     """The lists at `paths`: files named as KINDS says (`.txt` or the like may follow), or folders that hold some.
@@ -93,26 +100,22 @@ def load_blocklists(paths: tuple[str, ...]) -> Blocklists:
     """
     files = list(dict.fromkeys(file for path in paths for file in _list_files(path)))
     names: list[str] = []
-    lines: dict[str, list[tuple[int, pa.Array]]] = {kind: [] for kind in KINDS.values()}
+    hashes: dict[str, list[tuple[int, np.ndarray]]] = {kind: [] for kind in KINDS.values()}
+    subwords: list[tuple[int, pa.Array]] = []
     sha = hashlib.sha256()
     for number, file in enumerate(files):
         data = storage.read_bytes(file)
         names.append("/".join([*file.split("/")[-2:-1], _stem(file)]))
-        lines[KINDS[_stem(file)]].append((number, _entries(data)))
         sha.update(canonical_json([names[-1], hashlib.sha256(data).hexdigest()]))
-    words = {kind: [(n, _squeezed(part)) for n, part in lines[kind]]
-             for kind in ("hard", "soft", "strict")}  # fmt: skip
-    steps, ends = _automaton(words["strict"])
-    return Blocklists(
-        tuple(names),
-        _table([(n, text_keys(_domains(part))) for n, part in lines["domains"]]),
-        _table([(n, url_keys(_with_scheme(part)).to_numpy()) for n, part in lines["urls"]]),
-        _table([(n, _word_hashes(part)) for n, part in words["hard"]]),
-        _table([(n, _word_hashes(part)) for n, part in words["soft"]]),
-        steps,
-        ends,
-        sha.hexdigest(),
-    )
+        kind = KINDS[_stem(file)]
+        for lines in _entries(data):
+            if kind == "strict":
+                subwords.append((number, _squeezed(lines)))
+            else:
+                hashes[kind].append((number, _HASHES[kind](lines)))
+    domains, urls, hard, soft = (_table(hashes[kind]) for kind in _HASHES)
+    steps, ends = _automaton(subwords)
+    return Blocklists(tuple(names), domains, urls, hard, soft, steps, ends, sha.hexdigest())
 
 
 def _stem(file: str) -> str:
@@ -132,21 +135,27 @@ def _list_files(path: str) -> list[str]:
     return found
 
 
-def _entries(data: bytes) -> pa.Array:
-    """The lines of a list that are entries, as a column: some lists have millions."""
-    whole = pa.array([data.decode("utf-8", "replace")], pa.large_string())
-    lines = pc.ascii_trim_whitespace(pc.split_pattern(whole, "\n").flatten())
-    return lines.filter(pc.and_(pc.not_equal(lines, ""), pc.invert(pc.starts_with(lines, "#"))))
+def _entries(data: bytes) -> Iterator[pa.Array]:
+    """The lines of a list that are entries, some at a time: lists have millions."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start + _PIECE_BYTES) + 1 or len(data)
+        whole = pa.array([data[start:end].decode("utf-8", "replace")], pa.large_string())
+        lines = pc.ascii_trim_whitespace(pc.split_pattern(whole, "\n").flatten())
+        yield lines.filter(pc.and_(pc.not_equal(lines, ""), pc.invert(pc.starts_with(lines, "#"))))
+        start = end
 
 
-def _domains(lines: pa.Array) -> pa.Array:
-    return pc.replace_substring_regex(pc.ascii_lower(lines), r"^(\*?\.|www\.)+|\.+$", "")
+def _domain_hashes(lines: pa.Array) -> np.ndarray:
+    bare = pc.replace_substring_regex(pc.ascii_lower(lines), r"^(\*?\.|www\.)+|\.+$", "")
+    return text_keys(bare)
 
 
-def _with_scheme(lines: pa.Array) -> pa.Array:
+def _url_hashes(lines: pa.Array) -> np.ndarray:
     bare = pc.invert(pc.match_substring(lines, "://"))
     scheme, nothing = (pa.scalar(text, lines.type) for text in ("http://", ""))
-    return pc.if_else(bare, pc.binary_join_element_wise(scheme, lines, nothing), lines)
+    whole = pc.if_else(bare, pc.binary_join_element_wise(scheme, lines, nothing), lines)
+    return text_keys(normalise(whole))
 
 
 def _squeezed(lines: pa.Array) -> pa.Array:
@@ -155,11 +164,20 @@ def _squeezed(lines: pa.Array) -> pa.Array:
     return words.filter(pc.not_equal(words, ""))
 
 
-def _word_hashes(words: pa.Array) -> np.ndarray:
+def _word_hashes(lines: pa.Array) -> np.ndarray:
+    words = _squeezed(lines)
     offsets, data = text_buffers(words)
     found = np.empty(len(words), np.int64)
     _hash_words(offsets, data, found)
     return found
+
+
+_HASHES: Mapping[str, Callable[[pa.Array], np.ndarray]] = {
+    "domains": _domain_hashes,
+    "urls": _url_hashes,
+    "hard": _word_hashes,
+    "soft": _word_hashes,
+}
 
 
 def _table(parts: list[tuple[int, np.ndarray]]) -> Table:

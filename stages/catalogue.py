@@ -323,6 +323,8 @@ _ALL = (
     Signal("perplexity", "perplexity", pa.float64(), "per word", "KenLM model of the recipe", "CCNet"),
     Signal("bad_words", "bad_words", pa.int32(), "terms", "terms of the recipe's word lists", "RedPajama-V2"),
     Signal("bad_word_ratio", "bad_words", pa.float64(), "0 to 1", "words in such terms", "RedPajama-V2"),
+    Signal("url_key", "urls", pa.int64(), "hash", "equal where normalised URLs are", "stages/urls.py"),
+    Signal("url_blocked", "blocklists", pa.string(), "list", "blocklist the URL is on", "RefinedWeb, G.1"),
 )
 # fmt: on
 

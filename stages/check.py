@@ -75,6 +75,13 @@ def _check_families(recipe: Recipe) -> None:
             )
 
 
+_GIVEN = {
+    "perplexity": "signals.perplexity",
+    "bad_words": "signals.bad_words",
+    "blocklists": "urls.block",
+}
+
+
 def _check_models(recipe: Recipe) -> None:
     """The optional models and lists can be opened, and rules name their signals only where they are given."""
     settings = recipe.signals
@@ -86,13 +93,21 @@ def _check_models(recipe: Recipe) -> None:
         from coursepack.stages.bad_words import load_terms
 
         load_terms(settings.bad_words)
-    given = {"perplexity": settings.perplexity, "bad_words": settings.bad_words}
+    if recipe.urls.block:
+        from coursepack.stages.blocklists import load_blocklists
+
+        load_blocklists(recipe.urls.block)
+    given = {
+        "perplexity": settings.perplexity,
+        "bad_words": settings.bad_words,
+        "blocklists": recipe.urls.block,
+    }
     for rule in rules_of(recipe):
         for name in rule.fires.signals:
             group = SIGNALS[name].group if name in SIGNALS else ""
             if group in given and not given[group]:
                 raise RecipeError(
-                    f"rule {rule.name!r}: {name!r} is measured only where [signals] gives {group!r}"
+                    f"rule {rule.name!r}: {name!r} is measured only where the recipe gives {_GIVEN[group]}"
                 )
 
 

@@ -36,7 +36,7 @@ from coursepack.stages.rules import Quota, Rule, quotas_of, rules_of, scope_sql,
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-EXACT, NEAR = "exact_duplicate", "near_duplicate"
+EXACT, NEAR, SAME_URL = "exact_duplicate", "near_duplicate", "duplicate_url"
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,13 @@ def decisions(
     components: tuple[Dataset, Record] | None,
 ) -> "DataFrame":
     """One row a document: DECISIONS, and the `group` it belongs to."""
+    from pyspark.sql import functions as F
+
     quotas = quotas_of(reading.recipe)
     docs = reading.documents(spark, rules)
     more = _quota_columns(quotas)
+    if reading.recipe.dedup.url:
+        docs, more = one_per_url(docs), [*more, "url_survivor"]
     if components is None:
         found = docs.selectExpr(
             "group", *DECISIONS.names[:6], "reason is null as keep", "reason", "failed",
@@ -151,6 +155,8 @@ def decisions(
             "doc bigint, component bigint",
         )
         found = keep_one(docs.join(clusters, "doc", how="left"), more)
+    if reading.recipe.dedup.url:
+        found = found.withColumn("survivor", F.coalesce("survivor", "url_survivor"))
     for quota in quotas:
         found = within_quota(found, quota)
     return found.select("group", *DECISIONS.names)
@@ -161,6 +167,30 @@ def _quota_columns(quotas: Sequence[Quota]) -> list[str]:
     if not quotas:
         return []
     return ["lot", *sorted({quota.by for quota in quotas} - set(DECISIONS.names))]
+
+
+def one_per_url(members: "DataFrame") -> "DataFrame":
+    """Of each `url_key` (bigint; null: none) the best eligible member stays; the others get a reason, `url_survivor`.
+
+    The order is that of `keep_one`. A step of its own: a URL must not join two clusters of text.
+    """
+    from pyspark.sql import functions as F
+
+    best = (
+        members.where("url_key is not null and reason is null")
+        .groupBy("url_key")
+        .agg(F.expr(f"min({_BEST})").alias("first"))
+    )
+    lost = F.expr("reason is null and first is not null and first.doc <> doc")
+    return (
+        members.join(best, "url_key", how="left")
+        .withColumn("url_survivor", F.when(lost, F.expr("first.doc")))
+        .withColumn("reason", F.when(lost, F.lit(SAME_URL)).otherwise(F.col("reason")))
+    )
+
+
+# the best of several documents is the least of these
+_BEST = "struct(-priority as priority, content, metadata, source, doc, edited)"
 
 
 def keep_one(members: "DataFrame", more: Sequence[str] = ()) -> "DataFrame":
@@ -174,11 +204,7 @@ def keep_one(members: "DataFrame", more: Sequence[str] = ()) -> "DataFrame":
     best = (
         members.where("component is not null and reason is null")
         .groupBy("component")
-        .agg(
-            F.expr(
-                "min(struct(-priority as priority, content, metadata, source, doc, edited))"
-            ).alias("best")
-        )
+        .agg(F.expr(f"min({_BEST})").alias("best"))
     )
     lost = F.expr("reason is null and best is not null and best.doc <> doc")
     return members.join(best, "component", how="left").select(
@@ -266,6 +292,7 @@ class Reading:
                     [s.name, s.priority, s.layout, s.domain, s.fields] for s in self.recipe.source
                 ],
                 "sources_of_files": sorted(self.inventory.sources.items()),
+                "url": self.recipe.dedup.url,
                 "quotas": [asdict(quota) for quota in quotas_of(self.recipe)],
                 "measured": self._measured(list(self._columns_read(rules))),
             }
@@ -276,7 +303,7 @@ class Reading:
         return fingerprint(
             {
                 "version": 2,
-                "dedup": self.recipe.dedup.model_dump(mode="json", exclude={"alarm"}),
+                "dedup": self.recipe.dedup.model_dump(mode="json", exclude={"alarm", "url"}),
                 "files": sorted(self.inventory.sources),
                 "groups": self.inventory.groups,
                 "measured": self._measured(["record", "bands"]),
@@ -290,6 +317,7 @@ class Reading:
     def _columns_read(self, rules: tuple[Rule, ...]) -> dict[str, list[str]]:
         named = {quota.by for quota in quotas_of(self.recipe)}
         named |= {"tag"} if uses_tags(self.recipe) else set()
+        named |= {"url_key"} if self.recipe.dedup.url else set()
         return columns_read(rules, named, signals_of(self.recipe))
 
     def documents(self, spark: "SparkSession", rules: tuple[Rule, ...]) -> "DataFrame":
@@ -311,6 +339,7 @@ class Reading:
                 pa.field("failed", pa.int64()),
                 pa.field("reason", pa.string()),
                 *(pa.field(name, pa.int64() if name == "lot" else pa.string()) for name in more),
+                *([pa.field("url_key", pa.int64())] if self.recipe.dedup.url else []),
             ]
         )
         names = pa.array([source.name for source in self.recipe.source])

@@ -25,6 +25,7 @@ from coursepack.pipeline.recipe import (
     ProgrammingModel,
     Recipe,
     Tagger,
+    Urls,
 )
 from coursepack.pipeline.storage import sha256_of
 from coursepack.stages.catalogue import group_schema
@@ -81,6 +82,7 @@ FAMILIES: dict[str, Family] = {
     "sql_parse": Family(
         "sql:sql_parse_signals", ("text",), default=False, settings={"sqlglot": version("sqlglot")}
     ),
+    "urls": Family("urls:url_signals", ("url",), default=False),
     "web": Family("web:web_signals", ("pieces",), version=2),
 }
 
@@ -129,7 +131,11 @@ def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
     """All that this recipe wants measured."""
     sample = {"sample": recipe.sample}
     programming = recipe.signals.programming
-    named = _named(recipe) | ({"edits"} if recipe.edits.order else set())
+    named = (
+        _named(recipe)
+        | ({"urls"} if recipe.dedup.url else set())
+        | ({"edits"} if recipe.edits.order else set())
+    )
     groups = [
         ColumnGroup(
             "record",
@@ -156,6 +162,7 @@ def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
         _domain(recipe.signals.tagger, programming, sample),
         *(_classifier(one, sample) for one in recipe.signals.classifiers),
         *([_perplexity(recipe.signals.perplexity, sample)] if recipe.signals.perplexity else []),
+        *([_blocklists(recipe.urls, sample)] if recipe.urls.block else []),
         *([_bad_words(recipe.signals.bad_words, sample)] if recipe.signals.bad_words else []),
         _language(recipe.language, sample),
         *(_own(group, sample) for group in own_groups(recipe)),
@@ -330,6 +337,20 @@ def _bad_word_columns(paths: tuple[str, ...], text: pa.Array) -> pa.RecordBatch:
     from coursepack.stages.bad_words import bad_word_signals, load_terms
 
     return bad_word_signals(text, load_terms(paths))
+
+
+def _blocklists(settings: Urls, sample: dict[str, Any]) -> ColumnGroup:
+    from coursepack.stages.blocklists import load_blocklists
+
+    shaped = sample | {"lists": load_blocklists(settings.block).sha256}
+    columns = partial(_blocked_columns, settings.block)
+    return ColumnGroup("blocklists", 1, _schema("blocklists"), columns, ("url",), shaped)
+
+
+def _blocked_columns(paths: tuple[str, ...], url: pa.Array) -> pa.RecordBatch:
+    from coursepack.stages.blocklists import blocklist_signals
+
+    return blocklist_signals(url, paths)
 
 
 def _own(group: OwnGroup, sample: dict[str, Any]) -> ColumnGroup:

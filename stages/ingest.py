@@ -3,7 +3,7 @@
 Tasks read their own files and write one Parquet file a group of them, found again after a kill (the commit protocol of
 `pipeline.workspace`). What is known of each file lies beside them under names that begin with `_`. Of
 pages with one normalised URL the first stays, by date and then id, as RefinedWeb has it between its parts (Penedo et
-al. 2023, arXiv:2306.01116, G.3).
+al. 2023, arXiv:2306.01116, 3.3).
 """
 
 import io
@@ -34,15 +34,9 @@ from coursepack.pipeline.tasks import (
 from coursepack.pipeline.workspace import Attempt, Dataset, Record
 from coursepack.stages.blocklists import blocked, load_blocklists
 from coursepack.stages.inventory import Found, group_name, source_files
+from coursepack.stages.main_text import EXTRACTORS, Extractor, read_document
 from coursepack.stages.urls import url_keys
-from coursepack.stages.warc import (
-    EXTRACTORS,
-    PAGE_BYTES,
-    Entry,
-    Extractor,
-    read_document,
-    read_entries,
-)
+from coursepack.stages.warc import PAGE_BYTES, Entry, read_entries
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

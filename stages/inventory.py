@@ -22,7 +22,7 @@ from coursepack.pipeline import storage
 from coursepack.pipeline.documents import MAX_FILES
 from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.recipe import Recipe, Source
-from coursepack.pipeline.workspace import Workspace
+from coursepack.pipeline.workspace import Dataset, Workspace
 from coursepack.stages.layouts import Layout
 from coursepack.stages.reader import Reader, reader_of
 from coursepack.stages.records import Split
@@ -142,15 +142,26 @@ def _expand(pattern: str) -> Iterator[Found]:
     try:
         fs, path = storage.filesystem(pattern)
         fs.invalidate_cache()  # of a run before, in this process
-        infos = _infos(fs, path)
+        published = _published(pattern) if fs.isdir(path) else []
+        infos = [] if published else _infos(fs, path)
     except (OSError, ValueError, ImportError) as error:
         raise SourceError(f"{pattern!r} cannot be listed: {error}") from error
+    yield from published
     for info in infos:
         name = info["name"]
         stamp = next((info[key] for key in _STAMPS if info.get(key)), "")
         yield Found(
             name if name.startswith(scheme) else scheme + name, int(info["size"]), str(stamp)
         )
+
+
+def _published(folder: str) -> list[Found]:
+    """The files that a dataset of ours lists, such as what `coursepack ingest` wrote; none of any other folder."""
+    names = ("manifest.json", "files.parquet")
+    if not all(storage.exists(storage.join(folder, name)) for name in names):
+        return []
+    dataset = Dataset(folder)
+    return [Found(dataset.file(r), r.size, r.sha256) for r in dataset.published()]
 
 
 def _infos(fs: Any, path: str) -> list[dict[str, Any]]:

@@ -284,6 +284,7 @@ _TABLE = (
         domains={"sql": "sql", "plsql": "sql", "plpgsql": "sql", "sqlpl": "sql"},
         domain="code",
     ),
+    Layout("ingested", "parquet", text=("text",), id=("id",), url=("url",)),  # `coursepack ingest`
     Layout("openwebmath", "any", text=("text",), url=("url",), domain="math"),
     Layout("wikipedia", "any", text=("text",), id=("id",), url=("url",), domain="encyclopedia"),
     *(

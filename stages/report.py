@@ -18,7 +18,7 @@ from coursepack.pipeline.documents import REJECTS
 from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.workspace import Record
 from coursepack.stages.compose import Composition
-from coursepack.stages.decide import EXACT, NEAR, Decided
+from coursepack.stages.decide import EXACT, NEAR, SAME_URL, Decided
 from coursepack.stages.encode import Encoded
 from coursepack.stages.pack import shards_of
 from coursepack.stages.rules import rules_of
@@ -201,7 +201,7 @@ def _warnings(
     for source in recipe.source:
         rows = [row for row in funnel if row["source"] == source.name]
         total = sum(row["documents"] for row in rows)
-        lost = sum(row["documents"] for row in rows if row["reason"] in (EXACT, NEAR))
+        lost = sum(row["documents"] for row in rows if row["reason"] in (EXACT, NEAR, SAME_URL))
         if total and lost / total > recipe.dedup.alarm:
             found.append(
                 f"source {source.name!r} lost {lost / total:.0%} of its documents to duplicates "

@@ -48,7 +48,7 @@ def exceptions() -> dict[str, tuple[str, ...]]:
     for hour in range(1, 13):
         for half in ("a.m.", "am", "p.m.", "pm"):
             found[f"{hour}{half}"] = (str(hour), half)
-    for words in (*_contractions(),):
+    for words in _contractions():
         found["".join(words)] = words
         bare = tuple(word.replace("'", "") for word in words)
         if "".join(bare).lower() not in _NO_CONTRACTIONS.split():

@@ -58,6 +58,11 @@ def normalise(urls: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_valid(urls), made, pa.scalar(None, pa.string()))
 
 
+def url_signals(url: pa.Array) -> pa.RecordBatch:
+    """`url_key` (int64): pages with one key have one URL; null where there is no URL."""
+    return pa.RecordBatch.from_pydict({"url_key": url_keys(url)})
+
+
 def url_keys(urls: pa.Array) -> pa.Array:
     """The 63-bit hash (int64) of each URL's normal spelling; null where there is no URL."""
     normal = normalise(urls)

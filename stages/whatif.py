@@ -172,13 +172,15 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
     ratios, said = _tokens_per_byte(workspace, recipe.name)
     yields = _yields(tally, ratios)
     quotas = quotas_of(recipe)
-    exact = clusters is not None and share == 1 and not quotas
+    exact = clusters is not None and share == 1 and not quotas and not recipe.dedup.url
     if exact:
         _check(workspace, reading, recipe, yields)
     effects, warnings = _effects(tally, asked)
     notes = [said, *_sample_notes(share)]
     if shown is None:
         notes.append("no documents are shown: none were sampled (`coursepack curate` does)")
+    if recipe.dedup.url:
+        notes.append("an estimate: copies of one URL (dedup.url) are not taken into account")
     if quotas:
         names = ", ".join(quota.name for quota in quotas)
         notes.append(f"an estimate: quotas ({names}) are not taken into account")

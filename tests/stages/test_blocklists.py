@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coursepack.pipeline.errors import SourceError
-from coursepack.stages.blocklists import Blocklists, blocked, load_blocklists
+from coursepack.stages import blocklists as tested
+from coursepack.stages.blocklists import Blocklists, blocked, blocklist_signals, load_blocklists
 from coursepack.stages.urls import normalise
 
 WORDS = {
@@ -121,6 +122,25 @@ def test_the_hash_is_of_what_the_lists_hold(tmp_path: Path) -> None:
     first = sha("x", "a.org\n")
     assert sha("x", "a.org\n") == first
     assert len({first, sha("x", "b.org\n"), sha("y", "a.org\n")}) == 3
+
+
+def test_the_signal(tmp_path: Path) -> None:
+    (tmp_path / "domains").write_text("a.org\r\n b.org \n")
+    urls = pa.array(["http://a.org/x", "http://c.org", "https://www.b.org"])
+    name = f"{tmp_path.name}/domains"
+    assert blocklist_signals(urls, (str(tmp_path),)).to_pydict() == {
+        "url_blocked": [name, None, name]
+    }
+
+
+def test_lists_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [f"site{n}.org" for n in range(500)]
+    (tmp_path / "domains").write_text("\n".join(entries))
+    monkeypatch.setattr(tested, "_PIECE_BYTES", 64)
+    lists = load_blocklists((str(tmp_path),))
+    assert (
+        None not in blocked(pa.array([f"http://{entry}" for entry in entries]), lists).to_pylist()
+    )
 
 
 def test_a_path_without_a_list(tmp_path: Path) -> None:

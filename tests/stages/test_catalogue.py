@@ -22,7 +22,7 @@ def test_record_signals_are_columns_of_the_record() -> None:
 
 
 def test_each_signal_is_described_once() -> None:
-    groups = {"record", "language", "domain", "perplexity", "bad_words", *FAMILIES}
+    groups = {"record", "language", "domain", "perplexity", "bad_words", "blocklists", *FAMILIES}
     assert {signal.group for signal in SIGNALS.values()} == groups
     assert sum(len(group_schema(group)) for group in groups) == len(SIGNALS)
     for name, signal in SIGNALS.items():

@@ -23,6 +23,7 @@ from coursepack.stages.decide import (
     failed_rules,
     first_reasons,
     keep_one,
+    one_per_url,
 )
 from coursepack.stages.domains import domain_column, source_domain, source_domains
 from coursepack.stages.layouts import part_key
@@ -314,3 +315,28 @@ def test_too_many_rejects_of_a_source_fail_the_run(limit, fails):
 
 def test_part_keys_of_layouts_are_what_the_table_is_searched_by():
     assert part_key("USPTO Backgrounds") == "uspto-backgrounds" == part_key("uspto__backgrounds")
+
+
+# (doc, url_key, source, priority, content, reason) and what is decided: url_survivor, reason
+PAGES = [
+    ((1, 7, "s", 0, B, None), 2, "duplicate_url"),
+    ((2, 7, "s", 0, A, None), None, None),  # content before place
+    ((3, 7, "s", 9, A, "short"), None, "short"),  # not eligible
+    ((4, 8, "s", 0, A, None), 5, "duplicate_url"),
+    ((5, 8, "t", 1, C, None), None, None),  # priority first
+    ((6, None, "s", 0, A, None), None, None),  # no URL is no URL in common
+    ((7, None, "s", 0, A, None), None, None),
+    ((8, 9, "s", 0, A, "empty"), None, "empty"),
+]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_one_document_of_a_url_stays(spark, step):
+    rows = [(*row, 0, row[4], 1) for row, _, _ in PAGES[::step]]
+    frame = spark.createDataFrame(
+        rows,
+        "doc bigint, url_key bigint, source string, priority bigint, content binary, reason string, "
+        "metadata bigint, edited binary, bytes bigint",
+    )
+    found = {row.doc: (row.url_survivor, row.reason) for row in one_per_url(frame).collect()}
+    assert found == {row[0]: (survivor, reason) for row, survivor, reason in PAGES}

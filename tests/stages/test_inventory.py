@@ -19,7 +19,7 @@ from coursepack.pipeline import storage
 from coursepack.pipeline.documents import PLACE_BITS
 from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.recipe import Recipe, Source, parse
-from coursepack.pipeline.workspace import Workspace
+from coursepack.pipeline.workspace import Dataset, Workspace
 from coursepack.stages import inventory as tested
 from coursepack.stages import records as reading
 from coursepack.stages.inventory import (
@@ -522,3 +522,20 @@ def test_a_large_file_through_the_workspace(tmp_path: Path) -> None:
     later = taken(as_any)
     assert {row[0] for row in texts(later)} == {0, 3}
     assert len(texts(later)) == 300
+
+
+def test_a_folder_that_a_step_published_is_what_it_lists(tmp_path: Path) -> None:
+    dataset = Dataset(str(tmp_path / "in"))
+    schema = pa.schema([("text", pa.string())])
+    records = []
+    for name in ("g0000000", "g0000001"):
+        with dataset.attempt(name, schema) as out:
+            out.write(pa.table({"text": [name]}))
+        records.append(out.record)
+    with dataset.attempt("g0000002", schema) as out:  # committed, and never published
+        out.write(pa.table({"text": ["garbage"]}))
+    dataset.publish(records, {"step": "ingest"})
+    source = Source(name="s", layout="parquet", paths=(dataset.url,))
+    found = source_files(source)
+    assert [file.url for file in found] == sorted(dataset.file(r) for r in records if r)
+    assert {file.version for file in found} == {r.sha256 for r in records if r}

@@ -9,7 +9,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursepack.stages.urls import TRACKING, normalise, text_keys, url_keys
+from coursepack.stages.urls import TRACKING, normalise, text_keys, url_keys, url_signals
 
 
 def plain(url: str) -> str:
@@ -125,6 +125,9 @@ def test_keys_are_those_of_the_spelling() -> None:
     assert without == [None, None, None]
     assert 0 <= same < 1 << 63
     assert text_keys(pa.array(["http://a.org?b=1"]))[0] == same
+    signals = url_signals(pa.array(urls))
+    assert signals.schema == pa.schema([("url_key", pa.int64())])
+    assert signals["url_key"].equals(url_keys(pa.array(urls)))
 
 
 def test_a_key_stays_what_it_is() -> None:
