@@ -18,9 +18,10 @@ def curate(
     recipe: Recipe | str | Path,
     spark: "SparkSession | None" = None,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> list[dict[str, Any]]:
     """Curate `recipe`'s sources; returns the funnel: documents and bytes by source, domain, reason."""
-    with started(recipe, spark, progress) as work:
+    with started(recipe, spark, progress, allow_code) as work:
         _, decided = work.curate()
         return decided.funnel()
 

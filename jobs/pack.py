@@ -19,9 +19,10 @@ def pack(
     recipe: Recipe | str | Path,
     spark: "SparkSession | None" = None,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> Report:
     """Pack `recipe`'s shards; returns the report. What is not curated or trained yet is made first."""
-    with started(recipe, spark, progress) as work:
+    with started(recipe, spark, progress, allow_code) as work:
         inventory, decided = work.curate()
         return work.pack(inventory, decided, work.tokenizer(inventory, decided))
 

@@ -18,9 +18,10 @@ def train_tokenizer(
     recipe: Recipe | str | Path,
     spark: "SparkSession | None" = None,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> tuple[str, str]:
     """(URL, sha256) of the recipe's SentencePiece model; sources not yet curated are curated first."""
-    with started(recipe, spark, progress) as work:
+    with started(recipe, spark, progress, allow_code) as work:
         return work.tokenizer(*work.curate())
 
 

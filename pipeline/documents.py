@@ -69,11 +69,16 @@ REJECTS = {
     "personal_data": "holds what an edit's settings say to drop documents for",
 }
 
+# what a recipe's edits drop on purpose: no bad input
+CHOSEN = ("emptied", "personal_data")
+
 # measurements/record: one row a record; rows of all column groups of an input group align by position.
 MEASURED_RECORD = pa.schema(
     [
         pa.field("doc", pa.int64(), False),
-        pa.field("content", CONTENT, False),  # of the empty text where rejected
+        pa.field(
+            "content", CONTENT, False
+        ),  # of the source text; of the empty one where there is none
         pa.field("edited", CONTENT, False),  # the same of the text after local edits
         pa.field("metadata", pa.int64(), False),  # 63-bit hash of METADATA: the last tie-breaker
         pa.field("bytes", pa.int64(), False),  # UTF-8 bytes of the text after local edits
@@ -91,6 +96,7 @@ SAMPLES = pa.schema(
         pa.field("doc", pa.int64(), False),
         pa.field("lot", pa.int64(), False),  # the hash that chose it
         pa.field("head", pa.string(), False),  # the text's first 2 KB, redacted
+        pa.field("name", pa.string()),  # its URL, path or id, redacted
     ]
 )
 

@@ -1,6 +1,7 @@
 """The settings of `[edits]`: what changes a text before it is measured, in which order, and where."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from importlib.metadata import version
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,9 +14,15 @@ class EditSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     edit: ClassVar[str]
-    version: ClassVar[int] = 1  # raised when the same settings give other spans
+    number: ClassVar[int] = 1  # raised when the same settings give other spans
+    libraries: ClassVar[tuple[str, ...]] = ()  # packages that decide what is found
 
     scope: tuple[str, ...] | str = "*"
+
+    @classmethod
+    def finder(cls) -> list[str]:
+        """What finds the spans: its own version, and those of its libraries."""
+        return [str(cls.number), *map(version, cls.libraries)]
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -29,6 +36,7 @@ class UnicodeRepair(EditSettings):
     """
 
     edit: ClassVar[str] = "unicode"
+    libraries: ClassVar[tuple[str, ...]] = ("ftfy",)
 
     mojibake: bool = True  # UTF-8 that was read as Latin-1 and the like
     entities: Literal["auto"] | bool = "auto"  # HTML's; auto: up to the first line that holds a `<`
@@ -90,6 +98,7 @@ class Pii(EditSettings):
     """Personal data: kept, marked (`<EMAIL>`), replaced by a value that is nobody's, or the document dropped."""
 
     edit: ClassVar[str] = "pii"
+    libraries: ClassVar[tuple[str, ...]] = ("phonenumbers", "python-stdnum")
 
     emails: Action = "replace"
     ips: Action = "replace"
@@ -107,6 +116,7 @@ class Credentials(EditSettings):
     """API keys, tokens, passwords and private keys: marked, or the document dropped."""
 
     edit: ClassVar[str] = "credentials"
+    libraries: ClassVar[tuple[str, ...]] = ("detect-secrets",)
 
     action: Literal["redact", "drop"] = "redact"
 
@@ -137,7 +147,3 @@ class Edits(BaseModel):
     def chain(self) -> tuple[EditSettings, ...]:
         """The settings of the edits that are made, in order."""
         return tuple(getattr(self, name) for name in self.order)
-
-    def dump(self) -> list[dict[str, Any]]:
-        """What shapes the texts, as plain data for a fingerprint; edits that are not made do not count."""
-        return [{"edit": each.edit, **each.model_dump(mode="json")} for each in self.chain]

@@ -115,9 +115,9 @@ class Source(_Strict):
     domain: Name | dict[str, Name] | None = None  # None: the layout's own mapping of subsets
     priority: Int64 = 0  # of duplicates, the one from the source of highest priority stays
     fields: dict[str, str] = {}  # our field -> path in the record, over the layout's
-    # of the records that do not say themselves
-    license: str | None = None
-    access: str | None = None  # "restricted": its text appears in no report, sample or message
+    license: str | None = None  # of the records that do not say themselves
+    # its text appears in no report, sample or message, whatever its records say; without it, records say
+    access: Literal["restricted"] | None = None
     origin: Origin | None = None
 
 
@@ -157,6 +157,14 @@ class RuleSettings(_Strict):
             )
         return self
 
+    def sampled(self, share: float) -> "RuleSettings":
+        """The same rule; a quota shrinks by `share`."""
+        limits = {
+            name: getattr(self, name) for name in ("max_documents", "max_bytes", "max_tokens")
+        }
+        less = {name: max(1, int(limit * share)) for name, limit in limits.items() if limit}
+        return self.model_copy(update=less)
+
     @property
     def is_quota(self) -> bool:
         """Whether it limits groups of documents, instead of judging one at a time."""
@@ -179,12 +187,21 @@ class Rules(BaseModel):
     def own(self) -> dict[str, RuleSettings]:
         return dict(self.__pydantic_extra__ or {})
 
+    def sampled(self, share: float) -> "Rules":
+        """The same rules for a share of the documents: quotas shrink alike."""
+        own = {name: rule.sampled(share) for name, rule in self.own.items()}
+        return Rules.model_validate({"profiles": self.profiles, **own})
+
 
 class DatatroveStep(_Strict):
-    """A filter or formatter of datatrove: its class, by name or with its module, and its arguments."""
+    """A filter or formatter of datatrove: its class, by name or with its module, and its arguments.
+
+    `signal` is what its signal is called, by default after the class; two steps of one class need it.
+    """
 
     name: str
     args: dict[str, Any] = {}
+    signal: str | None = None
 
 
 class Attach(_Strict):
@@ -451,7 +468,9 @@ class Recipe(_Strict):
 
     def fingerprint(self) -> str:
         """Of all that shapes the shards: everything but where and how the work is done."""
-        return fingerprint(self.model_dump(mode="json", exclude={"workspace", "execution"}))
+        return fingerprint(
+            self.model_dump(mode="json", exclude={"workspace", "execution", "signals"})
+        )
 
     def sampled(self, share: float) -> "Recipe":
         """The same run on a hash sample: budgets shrink alike, in a workspace of its own."""
@@ -464,6 +483,7 @@ class Recipe(_Strict):
                 "sample": share,
                 "workspace": f"{self.workspace.rstrip('/')}/samples/{share:g}",
                 "phase": tuple(p.model_copy(update={"tokens": less(p.tokens)}) for p in self.phase),
+                "rules": self.rules.sampled(share),
                 "holdout": self.holdout
                 and self.holdout.model_copy(update={"tokens": less(self.holdout.tokens)}),
             }

@@ -1,7 +1,7 @@
 """Columns of a table of one's own, such as scores made on GPUs, as signals: joined by id, URL, path or content.
 
 The table is Parquet, read by pyarrow inside tasks. Rows of the table that share a key become one, the least by
-all columns; documents without a row get nulls, and are counted.
+all columns, and NaN is null; documents without a row get nulls, and are counted.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from coursepack.pipeline import storage
-from coursepack.pipeline.errors import RecipeError
+from coursepack.pipeline.errors import RecipeError, SourceError
 from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.recipe import Attach, Recipe, Source
 from coursepack.pipeline.tasks import table_of, write_runs
 from coursepack.pipeline.workspace import Dataset, Record
-from coursepack.stages.catalogue import Signal
+from coursepack.stages.catalogue import Signal, check_name
 from coursepack.stages.inventory import Found, Inventory, group_name, source_files
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Attached:
         """Of the table, and of the record group (`record`, its fingerprint) it is joined to."""
         return fingerprint(
             {
-                "version": 1,
+                "version": 2,
                 "settings": self.settings.model_dump(mode="json"),
                 "files": [[file.url, file.size, file.version] for file in self.files],
                 "record": record,
@@ -66,7 +66,12 @@ def group_of(settings: Attach) -> str:
 def attached(settings: Attach) -> Attached:
     """Looks at the table's files and schema; raises RecipeError where a column is not there or no signal."""
     where = f"signals.attach: {settings.table!r}"
-    files = tuple(source_files(Source(name="attach", layout="parquet", paths=(settings.table,))))
+    try:
+        source = Source(name="attach", layout="parquet", paths=(settings.table,))
+        files = tuple(source_files(source))
+    except SourceError as error:
+        said = str(error).removeprefix("source 'attach': ")
+        raise RecipeError(f"{where}: {said}") from error
     with storage.open_input(files[0].url) as raw:
         try:
             schema = pq.read_schema(raw)
@@ -79,6 +84,7 @@ def attached(settings: Attach) -> Attached:
                 f"{where} has no column {name!r}; its columns are {', '.join(schema.names)}"
             )
         if name in settings.columns:
+            check_name(where, name)
             signals.append(
                 Signal(name, group_of(settings), _signal_type(where, schema.field(name)), "its own",
                        "of a table of one's own", settings.table)
@@ -126,7 +132,8 @@ def attach(
         partitions = recipe.execution.partitions
         on, columns = table.settings.on, list(table.settings.columns)
         key = pa.field("key", pa.binary() if on == "content" else pa.string())
-        left = pa.schema([("doc", pa.int64()), ("group", pa.string()), key])
+        document = pa.field("document", pa.bool_())
+        left = pa.schema([("doc", pa.int64()), ("group", pa.string()), key, document])
         right = pa.schema([key, *(pa.field(s.name, s.type) for s in table.signals)])
         docs = table_of(spark, todo, _keys(measured, on), from_arrow_schema(left), partitions)
         scores = table_of(
@@ -142,7 +149,7 @@ def attach(
         )  # fmt: skip
         joined = docs.join(best, "key", how="left").select(
             "group", "doc", *(f"best.{name}" for name in columns),
-            F.col("best").isNotNull().alias("matched"),
+            "document", F.col("best").isNotNull().alias("matched"),
         )  # fmt: skip
         writer = _Writer(dataset, table.schema)
         made = write_runs(joined, "group", writer, partitions or min(len(todo), 200), ["doc"])
@@ -159,8 +166,9 @@ def _keys(measured: "Measured", on: str) -> Any:
     def read(group: int) -> Iterator[pa.RecordBatch]:
         table = measured.read("record", group, ["doc", on, "reject"])
         names = pa.array([group_name(group)] * table.num_rows, pa.string())
-        key = pc.if_else(pc.is_null(table["reject"]), table[on], pa.scalar(None, table[on].type))
-        found = pa.table({"doc": table["doc"], "group": names, "key": key.cast(kind)})
+        document = pc.is_null(table["reject"])
+        key = pc.if_else(document, table[on], pa.scalar(None, table[on].type)).cast(kind)
+        found = pa.table({"doc": table["doc"], "group": names, "key": key, "document": document})
         yield from found.combine_chunks().to_batches(1 << 14)
 
     return read
@@ -172,13 +180,40 @@ def _rows_of(table: Attached, schema: pa.Schema) -> Any:
     def read(number: int) -> Iterator[pa.RecordBatch]:
         with storage.open_input(table.files[number].url) as raw:
             file = pq.ParquetFile(raw)
+            _check_columns(table, number, file.schema_arrow)
             for batch in file.iter_batches(1 << 14, columns=[key, *table.settings.columns]):
                 keys = batch.column(key)
                 keys = _contents(keys) if table.settings.on == "content" else keys.cast(pa.string())
                 columns = [batch.column(n).cast(schema.field(n).type) for n in schema.names[1:]]
-                yield pa.RecordBatch.from_arrays([keys, *columns], schema=schema)
+                columns = [keys, *map(without_nan, columns)]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
     return read
+
+
+def _check_columns(table: Attached, number: int, schema: pa.Schema) -> None:
+    """Raises SourceError where a file of the table is not as its first one."""
+    where = f"signals.attach: {table.files[number].url!r}"
+    key = table.settings.key or table.settings.on
+    for name in (key, *table.settings.columns):
+        if name not in schema.names:
+            raise SourceError(
+                f"{where} has no column {name!r}, as {table.files[0].url!r} has; all files of a table have the "
+                "same columns: write it again, or leave it out"
+            )
+    for signal in table.signals:
+        if (found := _signal_type(where, schema.field(signal.name))) != signal.type:
+            raise SourceError(
+                f"{where}: the column {signal.name!r} is {found}, and {signal.type} in {table.files[0].url!r}; all "
+                "files of a table have the same columns: write it again, or leave it out"
+            )
+
+
+def without_nan(column: pa.Array) -> pa.Array:
+    """The column with null for NaN: a signal is a number, or nothing is known."""
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
 def _contents(keys: pa.Array) -> pa.Array:
@@ -204,8 +239,8 @@ class _Writer:
                 out.write(
                     pa.Table.from_batches([batch]).select(self.schema.names).cast(self.schema)
                 )
-                matched = batch.column("matched")
+                alone = pc.and_not(batch.column("document"), batch.column("matched"))
                 out.count("in", batch.num_rows)
-                out.count("unmatched", batch.num_rows - (pc.sum(matched).as_py() or 0))
+                out.count("unmatched", pc.sum(alone).as_py() or 0)
         assert out.record is not None
         return out.record

@@ -26,6 +26,11 @@ class Batch:
     )  # families, as they are asked for
 
     @property
+    def is_edited(self) -> bool:
+        """Whether the texts may be others than those of the records."""
+        return self.edited is not None
+
+    @property
     def edit(self) -> Edited:
         """What the recipe's edits did; nothing where there are none."""
         return self.edited or edit(self.text, ())

@@ -3,11 +3,13 @@
 A rule is a predicate over these names; a name that is not here is an error before anything runs.
 """
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from coursepack.pipeline.documents import MEASURED_RECORD
+from coursepack.pipeline.documents import DECISIONS, MEASURED_RECORD, SAMPLES, TOKENS
+from coursepack.pipeline.errors import RecipeError
 
 _GOPHER = "Gopher, arXiv:2112.11446, A1.1"
 _CODE = "bigcode-dataset, preprocessing/filtering.py"
@@ -23,6 +25,7 @@ _UNICODE = "Unicode, by regex"
 _EDITS = "the recipe's edits"
 _SQL = "coursepack, stages/sql.py"
 _TAGS = "coursepack, stages/tags.py"
+_DATATROVE = "datatrove 0.10, pipeline/filters"
 _FINEWEB = "FineWeb, arXiv:2406.17557, 3.6"
 _DOLMA = "Dolma, arXiv:2402.00159; taggers gopher, c4"
 _RPS = "RedPajama-V2, arXiv:2411.12372"
@@ -38,6 +41,26 @@ class Signal:
     unit: str
     meaning: str
     source: str
+
+
+# columns of the steps' own tables, beside which a signal of the recipe's own stands
+_TAKEN = frozenset(
+    {
+        *MEASURED_RECORD.names, *SAMPLES.names, *DECISIONS.names, *TOKENS.names,
+        "best", "class", "component", "document", "first", "group", "key", "matched", "place", "priority", "row",
+        "step", "text", "url_survivor",
+    }
+)  # fmt: skip
+
+
+def check_name(where: str, name: str) -> None:
+    """Raises RecipeError where a signal of the recipe's own cannot be called `name`; `where` begins the message."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise RecipeError(f"{where}: {name!r} is no name of a signal; those are snake case; rename it")
+    if name in _TAKEN:
+        raise RecipeError(
+            f"{where}: {name!r} is a column of coursepack's own tables, and cannot be a signal's name; rename it"
+        )
 
 
 def _record(name: str, unit: str, meaning: str) -> Signal:
@@ -60,6 +83,10 @@ def _dolma(name: str, unit: str, meaning: str, kind: pa.DataType | None = None) 
 
 def _rps(name: str, unit: str, meaning: str, kind: pa.DataType | None = None) -> Signal:
     return Signal(f"rps_{name}", "redpajama", kind or pa.float64(), unit, meaning, _RPS)
+
+
+def _datatrove(name: str, unit: str, meaning: str, kind: pa.DataType | None = None) -> Signal:
+    return Signal(f"dt_{name}", "datatrove", kind or pa.float64(), unit, meaning, _DATATROVE)
 
 
 # fmt: off
@@ -325,6 +352,24 @@ _ALL = (
     Signal("bad_word_ratio", "bad_words", pa.float64(), "0 to 1", "words in such terms", "RedPajama-V2"),
     Signal("url_key", "urls", pa.int64(), "hash", "equal where normalised URLs are", "stages/urls.py"),
     Signal("url_blocked", "blocklists", pa.string(), "list", "blocklist the URL is on", "RefinedWeb, G.1"),
+    _datatrove("words", "words", "spaCy's, not of punctuation alone", pa.int32()),
+    _datatrove("mean_word_chars", "code points", "mean length of those words"),
+    _datatrove("hash_word_ratio", "per word", "# signs"),
+    _datatrove("ellipsis_word_ratio", "per word", "... and …"),
+    _datatrove("bullet_line_ratio", "0 to 1", "lines that start with • or -"),
+    _datatrove("ellipsis_line_ratio", "0 to 1", "lines that end in ... or …"),
+    _datatrove("alpha_word_ratio", "0 to 1", "words, signs too, with a letter"),
+    _datatrove("stop_words", "words", "different English stop words", pa.int32()),
+    _datatrove("newline_word_ratio", "per word", "newlines"),
+    _datatrove("sentences", "sentences", "spaCy's, line by line", pa.int32()),
+    *(
+        _datatrove(f"top_{n}gram_char_ratio", "per code point", f"chars of the top {n}-gram")
+        for n in (2, 3, 4)
+    ),
+    *(
+        _datatrove(f"dup_{n}gram_char_ratio", "0 to 1", f"chars in repeated {n}-grams")
+        for n in (5, 6, 7, 8, 9, 10)
+    ),
 )
 # fmt: on
 

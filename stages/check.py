@@ -1,6 +1,7 @@
 """What can be said of a recipe before Spark starts: names, selectors, rules and files exist."""
 
 import difflib
+import re
 
 from coursepack.pipeline import storage
 from coursepack.pipeline.edits import PAGES, Pii
@@ -63,8 +64,14 @@ def _tagger_labels(recipe: Recipe) -> tuple[str, ...]:
             )
     if settings.tagger is None:
         return ()
-    path = model_path(settings.tagger.model, settings.tagger.sha256)
-    return tuple(load_classifier(path).labels)
+    labels = load_classifier(model_path(settings.tagger.model, settings.tagger.sha256)).labels
+    for label in labels:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", label):
+            raise RecipeError(
+                f"signals.tagger: the model has a label {label!r}, which cannot be a domain; domains hold "
+                "letters, digits, '_', '.' and '-'"
+            )
+    return tuple(labels)
 
 
 def _check_families(recipe: Recipe) -> None:
@@ -83,8 +90,13 @@ _GIVEN = {
 
 
 def _check_models(recipe: Recipe) -> None:
-    """The optional models and lists can be opened, and rules name their signals only where they are given."""
+    """The models and lists can be opened, and rules name their signals only where they are given."""
     settings = recipe.signals
+    model_path(recipe.language.model, recipe.language.sha256)
+    if settings.programming:
+        from coursepack.stages.linear import load_classifier
+
+        load_classifier(model_path(settings.programming.model, settings.programming.sha256))
     if settings.perplexity:
         from coursepack.stages.perplexity import load_language_model
 

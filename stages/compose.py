@@ -175,13 +175,20 @@ def make_atoms(
 
 
 def families(recipe: Recipe) -> dict[str, tuple[str, ...]]:
-    """The sources of the recipe that others are derived from, and those, by `origin.derived_from`."""
-    names = [source.name for source in recipe.source]
+    """The sources of the recipe that others are derived from, and those, directly or not, by `origin.derived_from`."""
+    names = {source.name for source in recipe.source}
+    parents = {
+        source.name: source.origin.derived_from
+        for source in recipe.source
+        if source.origin and source.origin.derived_from in names
+    }
     found: dict[str, tuple[str, ...]] = {}
-    for source in recipe.source:
-        parent = source.origin and source.origin.derived_from
-        if parent in names and parent != source.name:
-            found[str(parent)] = (*found.get(str(parent), ()), source.name)
+    for name in parents:
+        above, seen = parents.get(name), {name}
+        while above is not None and above not in seen:
+            found[above] = (*found.get(above, ()), name)
+            seen.add(above)
+            above = parents.get(above)
     return found
 
 

@@ -27,7 +27,7 @@ class Example:
     dropped: bool
     source: str
     domain: str
-    name: str  # its id, URL or path; "" where it has none
+    name: str  # its URL, path or id, redacted; "" where it has none
     values: Mapping[str, Any]  # of the rule's signals
     text: str  # its beginning, redacted, in one line
 
@@ -35,7 +35,7 @@ class Example:
 def examples(rules: Sequence[Rule], documents: pa.Table) -> tuple[Example, ...]:
     """A few of `documents` that each rule drops, and that it leaves, within its scope.
 
-    `documents` has source, domain, language, lot, head, id, url, path and the signals that the rules name.
+    `documents` has source, domain, language, lot, head, name and the signals that the rules name.
     """
     found: list[Example] = []
     for rule in rules:
@@ -55,12 +55,17 @@ def examples(rules: Sequence[Rule], documents: pa.Table) -> tuple[Example, ...]:
 
 
 def _example(rule: Rule, dropped: bool, row: Mapping[str, Any]) -> Example:
-    name = next((row[key] for key in ("url", "path", "id") if row[key]), "")
     values = {signal: row[signal] for signal in rule.fires.signals}
     text = _printable(" ".join(row["head"].split()))
     shown = text[:SHOWN] + ("…" if len(text) > SHOWN else "")
     return Example(
-        rule.name, dropped, row["source"], row["domain"], _printable(name), values, shown
+        rule.name,
+        dropped,
+        row["source"],
+        row["domain"],
+        _printable(row["name"] or ""),
+        values,
+        shown,
     )
 
 
@@ -70,12 +75,12 @@ def _printable(text: str) -> str:
 
 
 def beside(documents: pa.Table, samples: pa.Table) -> pa.Table:
-    """The rows of `documents` that are in `samples` (both ascending by `doc`), with their lot and head."""
+    """The rows of `documents` that are in `samples` (both ascending by `doc`), with their lot, head and name."""
     at = np.searchsorted(documents["doc"].to_numpy(), samples["doc"].to_numpy())
     there = at < documents.num_rows
     there[there] = documents["doc"].to_numpy()[at[there]] == samples["doc"].to_numpy()[there]
     rows = documents.take(pa.array(at[there]))
     kept = samples.filter(pa.array(there))
-    for name in ("lot", "head"):
+    for name in ("lot", "head", "name"):
         rows = rows.append_column(name, kept[name])
     return rows

@@ -16,6 +16,7 @@ import pyarrow as pa
 import zstandard
 
 from coursepack.pipeline.documents import MEASURED_RECORD, SAMPLES
+from coursepack.pipeline.edits import Credentials, Pii
 from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.recipe import (
     ClassifierSettings,
@@ -29,7 +30,7 @@ from coursepack.pipeline.recipe import (
 )
 from coursepack.pipeline.storage import sha256_of
 from coursepack.stages.catalogue import group_schema
-from coursepack.stages.model_files import model_path
+from coursepack.stages.model_files import model_path, model_sha256
 from coursepack.stages.own_signals import FAILED, OwnGroup, own_groups, signals_of
 from coursepack.stages.rules import quotas_of, rules_of
 
@@ -67,13 +68,16 @@ FAMILIES: dict[str, Family] = {
         ("text",),
         settings={"zstandard": ".".join(map(str, zstandard.ZSTD_VERSION))},
     ),
+    "datatrove": Family("datatrove:datatrove_signals", ("pieces",), default=False),
     "dclm": Family("dclm:dclm_signals", ("pieces",), default=False),
     "dolma": Family("dolma:dolma_signals", ("pieces",), default=False),
     "edits": Family("edits:edit_signals", ("edit",), default=False),
     "gopher": Family("gopher:gopher_signals", ("pieces",), version=2),
     "math": Family("mathematics:math_signals", ("text",)),
     "nemo": Family("nemo:nemo_signals", ("pieces",), default=False),
-    "pii": Family("pii:pii_signals", ("text",)),
+    "pii": Family(
+        "pii:pii_signals", ("text",), settings={"finders": [Pii.finder(), Credentials.finder()]}
+    ),
     "programming": Family("programming:programming_signals", ("records", "text")),
     "redpajama": Family("redpajama:redpajama_signals", ("pieces",), default=False),
     "repetition": Family("repetition:repetition_signals", ("pieces",), version=2),
@@ -139,10 +143,10 @@ def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
     groups = [
         ColumnGroup(
             "record",
-            2,
+            3,
             MEASURED_RECORD,
             _record_columns,
-            ("records", "content", "text", "reject"),
+            ("records", "content", "text", "reject", "is_edited"),
             sample,
         ),
         *(
@@ -152,13 +156,13 @@ def column_groups(recipe: Recipe) -> dict[str, ColumnGroup]:
                 _schema(name),
                 _as_is,
                 (name,),
-                sample | dict(f.settings) | _versions(f),
+                sample | dict(f.settings),
             )
             for name, f in FAMILIES.items()
             if (f.default or name in named) and not (name == "programming" and programming)
         ),
         *([_programming(programming, sample)] if programming else []),
-        ColumnGroup("samples", 1, SAMPLES, _sample_columns, ("records", "content", "text"), sample),
+        ColumnGroup("samples", 2, SAMPLES, _sample_columns, ("records", "content", "text"), sample),
         _domain(recipe.signals.tagger, programming, sample),
         *(_classifier(one, sample) for one in recipe.signals.classifiers),
         *([_perplexity(recipe.signals.perplexity, sample)] if recipe.signals.perplexity else []),
@@ -184,11 +188,6 @@ def _as_is(columns: pa.RecordBatch) -> pa.RecordBatch:
     return columns
 
 
-def _versions(family: Family) -> dict[str, Any]:
-    """The versions of the families that a family asks."""
-    return {f"{name} family": FAMILIES[name].version for name in family.asks if name in FAMILIES}
-
-
 def _named(recipe: Recipe) -> set[str]:
     """The families of the signals that the recipe's rules name."""
     signals = {name for rule in rules_of(recipe) for name in rule.fires.signals}
@@ -202,7 +201,7 @@ def _schema(group: str) -> pa.Schema:
 
 
 def _language(settings: Language, sample: dict[str, Any]) -> ColumnGroup:
-    model = sha256_of(model_path(settings.model, settings.sha256))
+    model = model_sha256(model_path(settings.model, settings.sha256))
     columns = partial(_language_columns, settings)
     return ColumnGroup(
         "language", 2, _schema("language"), columns, ("text",), sample | {"model": model}
@@ -226,10 +225,10 @@ def _domain(
         f"{name} family": FAMILIES[name].version for name in _DOMAIN_ASKS if name in FAMILIES
     }
     if settings:
-        model = sha256_of(model_path(settings.model, settings.sha256))
+        model = model_sha256(model_path(settings.model, settings.sha256))
         shaped |= {"model": model, "least": settings.least}
     if programming:
-        shaped["programming"] = sha256_of(model_path(programming.model, programming.sha256))
+        shaped["programming"] = model_sha256(model_path(programming.model, programming.sha256))
     columns = partial(_domain_columns, settings, programming)
     asks = ("records", *_DOMAIN_ASKS)
     return ColumnGroup("domain", 1, _schema("domain"), columns, asks, sample | shaped)
@@ -258,7 +257,7 @@ def _domain_columns(
 
 
 def _programming(settings: ProgrammingModel, sample: dict[str, Any]) -> ColumnGroup:
-    shaped = sample | {"model": sha256_of(model_path(settings.model, settings.sha256))}
+    shaped = sample | {"model": model_sha256(model_path(settings.model, settings.sha256))}
     columns = partial(_programming_columns, settings)
     schema, asks = _schema("programming"), ("records", "text")
     return ColumnGroup(
@@ -278,7 +277,7 @@ def _programming_columns(
 
 
 def _classifier(settings: ClassifierSettings, sample: dict[str, Any]) -> ColumnGroup:
-    model = sha256_of(model_path(settings.model, settings.sha256))
+    model = model_sha256(model_path(settings.model, settings.sha256))
     shaped = {"model": model, "label": settings.label, "form": settings.form}
     names = [settings.name, *([f"{settings.name}_sentence"] if settings.sentences else [])]
     schema = pa.schema([_DOC, *(pa.field(name, pa.float64()) for name in names)])

@@ -44,6 +44,7 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("dolma", ("id", "text", "source", "added")),
     ("dolma", ("id", "text", "source", "created")),
     ("dolma", ("id", "text", "source", "metadata")),
+    ("ingested", ("text", "url", "warc", "charset")),
     ("wikipedia", ("id", "url", "title", "text")),
     ("c4", ("text", "timestamp", "url")),
 )

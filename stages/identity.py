@@ -12,18 +12,19 @@ from coursepack.pipeline.documents import METADATA
 from coursepack.pipeline.hashing import content_hash
 from coursepack.stages.licenses import license_ids
 
-_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?(?P<host>[^/:?#\\]+)"
+_HOST = (
+    r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?i:www\.)?(?P<host>[^/:?#\\]+?)\.?(?:[/:?#\\]|$)"
+)
 
 
 def record_columns(
-    records: pa.RecordBatch, content: pa.Array, text: pa.Array, reject: pa.Array
+    records: pa.RecordBatch, content: pa.Array, text: pa.Array, reject: pa.Array, edited: bool
 ) -> pa.RecordBatch:
-    """The columns of MEASURED_RECORD but `doc`; `text` and `reject` are those after local edits."""
+    """The columns of MEASURED_RECORD but `doc`; `text` and `reject` are those after local edits, if `edited`."""
     offsets, _ = text_buffers(text)
-    unedited = text is records.column("text")
     columns = {
         "content": content,
-        "edited": content if unedited else content_hash(text),
+        "edited": content_hash(text) if edited else content,
         "metadata": metadata_hash(records),
         "bytes": pa.array(np.diff(offsets)),
         **{name: records.column(name) for name in METADATA},

@@ -109,7 +109,10 @@ def source_layout(source: Source) -> Layout:
         "generator": origin.generator,
     }
     said = {name: value for name, value in constants.items() if value is not None}
-    return layout_of(source.layout, source.fields, said)
+    made = layout_of(source.layout, source.fields, said)
+    return (
+        replace(made, access=()) if source.access else made
+    )  # a person's word that it is restricted holds
 
 
 def part_key(subset: str) -> str:
@@ -284,7 +287,7 @@ _TABLE = (
         domains={"sql": "sql", "plsql": "sql", "plpgsql": "sql", "sqlpl": "sql"},
         domain="code",
     ),
-    Layout("ingested", "parquet", text=("text",), id=("id",), url=("url",)),  # `coursepack ingest`
+    Layout("ingested", "any", text=("text",), id=("id",), url=("url",)),  # `coursepack ingest`
     Layout("openwebmath", "any", text=("text",), url=("url",), domain="math"),
     Layout("wikipedia", "any", text=("text",), id=("id",), url=("url",), domain="encyclopedia"),
     *(

@@ -53,13 +53,14 @@ _CREATIVE = re.compile(
 _CC_TITLE = re.compile(
     r"^(?:creative commons |cc )(by(?: nc)?(?: sa| nd)?)(?: (\d) (\d))?(?: international| license)*$"
 )
+_UNKNOWN = "unknown"
 _UNSAID = {"", "none", "null", "unknown", "no license", "no-license", "noassertion", "other"}
 
 
 def license_ids(names: pa.Array) -> pa.Array:
     """The identifiers of each row's licences (string), sorted, with commas between; null where none is said.
 
-    Several licences are what the corpus joins by commas, as The Stack's lists are; each must be allowed.
+    A part that says nothing, beside others, is `unknown`. Several licences are what the corpus joins by commas, as The Stack's lists are; each must be allowed.
     """
     codes = names.dictionary_encode()
     known = [_joined(name.as_py()) for name in codes.dictionary]  # one call a distinct name
@@ -70,8 +71,9 @@ def _joined(names: str) -> str | None:
     whole = _id(names)
     if whole in _TITLES.values():  # "Apache License, Version 2.0" has a comma of its own
         return whole
-    found = {_id(name) for name in names.split(",")} - {""}
-    return ",".join(sorted(found)) or None
+    # what is not known stays beside what is: it is not allowed
+    found = {_id(name) or _UNKNOWN for name in names.split(",") if name.strip()}
+    return None if found <= {_UNKNOWN} else ",".join(sorted(found))
 
 
 def _id(name: str) -> str:

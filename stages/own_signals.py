@@ -3,32 +3,37 @@
 They become signals like any other: typed, measured once, usable in rules, mixtures and `whatif`. A function
 takes one string and returns a number, a string or a boolean (both annotated); or a string array of Arrow and
 returns an array as long, or a record batch of several columns. What it cannot say of a text is null: a text on which
-it fails is null and counted, one that makes NaN is null. The code must be installed where tasks run.
+it fails is null and counted, one that makes NaN is null. A rejected record is given as the empty text, and is no
+failure. The code must be installed where tasks run.
 """
 
 import hashlib
 import importlib
+import importlib.util
 import inspect
+import pkgutil
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
+from importlib.machinery import ModuleSpec
 from typing import Any, get_type_hints
 
-import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from coursepack.pipeline.errors import RecipeError, SourceError
 from coursepack.pipeline.recipe import DatatroveStep, Recipe
-from coursepack.stages.attach import attached
-from coursepack.stages.catalogue import SIGNALS, Signal
+from coursepack.stages.attach import attached, without_nan
+from coursepack.stages.catalogue import SIGNALS, Signal, check_name
 
 _TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
 _FORMS = "one text and a return type (def f(text: str) -> float), or an Arrow array in and out"
 _DATATROVE = ("datatrove.pipeline.filters", "datatrove.pipeline.formatters")
 FAILED = "failed"  # a column of own groups: texts on which the code raised an error
+_ERRORS = b"errors"  # in the metadata of a batch: how many of them, by class of the error
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class OwnGroup:
 def signals_of(recipe: Recipe) -> dict[str, Signal]:
     """The catalogue with the recipe's own signals; raises RecipeError where one cannot be had."""
     own = [signal for group in own_groups(recipe) for signal in group.signals]
+    for one in recipe.signals.classifiers:
+        check_name("signals.classifiers", one.name)
     own += [
         Signal(
             c.name,
@@ -84,7 +91,23 @@ def own_groups(recipe: Recipe) -> list[OwnGroup]:
             "pass --allow-code if you trust it"
         )
     steps = [DatatroveStep(name=s) if isinstance(s, str) else s for s in settings.datatrove]
-    return [*map(_function_group, settings.python), *map(_datatrove_group, steps)]
+    groups = [*map(_function_group, settings.python), *map(_datatrove_group, steps)]
+    by_name: dict[str, OwnGroup] = {}
+    for group in groups:
+        if other := by_name.get(group.name):
+            raise RecipeError(
+                f"signals: the columns of {other.signals[0].source!r} and of {group.signals[0].source!r} would have "
+                f"one name, {group.name!r}; name a function once, rename one of two, and give one of two steps of "
+                "datatrove a `signal`"
+            )
+        by_name[group.name] = group
+    return groups
+
+
+def errors_of(columns: pa.RecordBatch) -> dict[str, int]:
+    """How many texts of a batch the code failed on, by class of the error; of the columns of an OwnGroup."""
+    found: dict[str, int] = orjson.loads((columns.schema.metadata or {}).get(_ERRORS, b"{}"))
+    return found
 
 
 # Functions of one's own
@@ -100,10 +123,8 @@ def _function_group(spec: str) -> OwnGroup:
     for entry in fields:
         _check_field(where, entry)
     signals = tuple(_signal(f"own_{_plain(spec)}", f, spec) for f in fields)
-    source = inspect.getsourcefile(function)
-    settings = {"code": hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else spec}
-    columns = partial(_function_columns, spec)
-    return OwnGroup(f"own_{_plain(spec)}", signals, columns, settings)
+    columns = partial(_function_columns, spec, pa.schema(fields))
+    return OwnGroup(f"own_{_plain(spec)}", signals, columns, {"code": _code(spec, function)})
 
 
 def _loaded(spec: str) -> Callable[..., Any]:
@@ -123,9 +144,67 @@ def _loaded(spec: str) -> Callable[..., Any]:
     return function
 
 
+def _code(spec: str, function: Callable[..., Any]) -> dict[str, str]:
+    """sha256 of the code that decides: the packages of the module that is named, and of the one that defines it.
+
+    What these import of other packages does not count.
+    """
+    modules = {spec.partition(":")[0], getattr(inspect.unwrap(function), "__module__", None)}
+    return {
+        spec.name: hashlib.sha256(_source(spec)).hexdigest()
+        for module in sorted(filter(None, modules))
+        for spec in _package(module)
+    }
+
+
+def _package(module: str) -> Iterator[ModuleSpec]:
+    """The modules of the outermost package around a module; nothing is imported but the packages above it."""
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        try:
+            spec = importlib.util.find_spec(".".join(parts[:end]))
+        except (ImportError, ValueError):  # a name that is no module's, as compiled code may bear
+            return
+        if spec and spec.has_location:  # a namespace has none, and may hold what is not theirs
+            yield from _inside(spec)
+            return
+
+
+def _inside(spec: ModuleSpec) -> Iterator[ModuleSpec]:
+    yield spec
+    for info in pkgutil.iter_modules(spec.submodule_search_locations or []):
+        name = f"{spec.name}.{info.name}"
+        if found := info.module_finder.find_spec(name, None):
+            yield from _inside(found)
+
+
+def _source(spec: ModuleSpec) -> bytes:
+    """A module's file, in a folder or a zip; empty where it has none."""
+    read = getattr(spec.loader, "get_data", None)
+    found: bytes = read(spec.origin) if read and spec.has_location else b""
+    return found
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function, of what it wraps, or of an object that is called."""
+    while isinstance(function, partial):
+        function = function.func
+    if not inspect.isroutine(function) and not hasattr(function, "__wrapped__"):
+        function = function.__call__
+    try:
+        return get_type_hints(function)
+    except NameError:  # some name is there for type checkers alone
+        plain = {kind.__name__: kind for kind in _TYPES}
+        said = inspect.unwrap(function).__annotations__
+        return {
+            name: plain.get(str(hint).replace(" ", "").removesuffix("|None"), hint)
+            for name, hint in said.items()
+        }
+
+
 def _row_type(function: Callable[..., Any]) -> pa.DataType | None:
     """The Arrow type of a function of one string; None of one that takes an array."""
-    hints = get_type_hints(function)
+    hints = _hints(function)
     first = next(iter(inspect.signature(function).parameters), None)
     if first is None or hints.get(first) is not str:
         return None
@@ -135,7 +214,7 @@ def _row_type(function: Callable[..., Any]) -> pa.DataType | None:
     ]
     if len(kinds) != 1:
         raise RecipeError(
-            f"signals.python: {function.__name__!r} does not say what it returns; it takes {_FORMS}"
+            f"signals.python: {getattr(function, '__name__', function)!r} does not say what it returns; it takes {_FORMS}"
         )
     return _TYPES[kinds[0]]
 
@@ -156,9 +235,12 @@ def _fields(function: Callable[..., Any], spec: str) -> list[pa.Field]:
 
 
 def _check_field(where: str, entry: pa.Field) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", entry.name):
-        raise RecipeError(f"{where}: {entry.name!r} is no name of a signal; those are snake case")
+    check_name(where, entry.name)
     kind = entry.type
+    if pa.types.is_null(kind):
+        raise RecipeError(
+            f"{where}: {entry.name!r} has no type for an array without rows; give it one: pa.array(..., pa.int64())"
+        )
     if not any(
         test(kind)
         for test in (
@@ -173,73 +255,73 @@ def _check_field(where: str, entry: pa.Field) -> None:
         )
 
 
-def _function_columns(spec: str, records: pa.RecordBatch, text: pa.Array) -> pa.RecordBatch:
-    group = _function_group(spec)
+def _function_columns(
+    spec: str, schema: pa.Schema, records: pa.RecordBatch, text: pa.Array
+) -> pa.RecordBatch:
     function = _loaded(spec)
     if _row_type(function) is not None:
-        schema = pa.schema([(signal.name, signal.type) for signal in group.signals])
-        return _row_by_row(lambda row: (function(text[row].as_py() or ""),), len(text), schema)
-    return _careful(function, text, group)
+        return _row_by_row(lambda row: (function(text[row].as_py() or ""),), text, schema)
+    return _careful(function, spec, text, schema)
 
 
-def _careful(function: Callable[..., Any], text: pa.Array, group: OwnGroup) -> pa.RecordBatch:
+def _careful(
+    function: Callable[..., Any], spec: str, text: pa.Array, schema: pa.Schema
+) -> pa.RecordBatch:
     """The columns of a function of arrays; where it fails on all at once, row by row."""
-    text = pc.fill_null(text, "")
-    schema = pa.schema([(signal.name, signal.type) for signal in group.signals])
+    # of the type it was asked about: the same function returns others for text that was edited
+    filled = pc.fill_null(text.cast(pa.string()), "")
 
     def called(piece: pa.Array) -> list[pa.Array]:
         found = function(piece)
         columns = found.columns if isinstance(found, pa.RecordBatch) else [found]
         if [(len(c), c.type) for c in columns] != [(len(piece), t) for t in schema.types]:
             raise SourceError(
-                f"signals.python: {group.signals[0].source!r} returned "
+                f"signals.python: {spec!r} returned "
                 f"{', '.join(f'{len(c)} of {c.type}' for c in columns)} for {len(piece)} texts; it must return "
                 f"as many of {', '.join(map(str, schema.types))}, as for an array without rows"
             )
         return list(columns)
 
     try:
-        return _batch(called(text), schema, np.zeros(len(text), np.bool_))
+        return _batch(called(filled), schema, [None] * len(text))
     except SourceError:
         raise
     except Exception:  # whatever the user's code raises
         return _row_by_row(
-            lambda row: tuple(c[0].as_py() for c in called(text.slice(row, 1))), len(text), schema
+            lambda row: tuple(c[0].as_py() for c in called(filled.slice(row, 1))), text, schema
         )
 
 
 def _row_by_row(
-    call: Callable[[int], tuple[Any, ...]], rows: int, schema: pa.Schema
+    call: Callable[[int], tuple[Any, ...]], text: pa.Array, schema: pa.Schema
 ) -> pa.RecordBatch:
-    """A call a row; a row on which it raises, or returns another type, is null and has failed."""
-    failed = np.zeros(rows, np.bool_)
+    """A call a row; a row on which it raises, or returns another type, is null, and where there is a text has failed."""
+    errors: list[str | None] = [None] * len(text)
     values: list[tuple[Any, ...]] = []
-    for row in range(rows):
+    for row, is_text in enumerate(text.is_valid().to_pylist()):
         try:
             found = call(row)
             for value, kind in zip(found, schema.types, strict=True):
                 pa.scalar(value, kind)
         except SourceError:
             raise
-        except Exception:  # whatever the user's code raises; its message may quote the text
-            failed[row] = True
+        except Exception as error:  # whatever the user's code raises; its message may quote the text
+            errors[row] = type(error).__name__ if is_text else None
             found = (None,) * len(schema)
         values.append(found)
     columns = [
         pa.array([value[n] for value in values], kind) for n, kind in enumerate(schema.types)
     ]
-    return _batch(columns, schema, failed)
+    return _batch(columns, schema, errors)
 
 
-def _batch(columns: list[pa.Array], schema: pa.Schema, failed: np.ndarray) -> pa.RecordBatch:
-    clean = [_without_nan(column) for column in columns]
-    return pa.RecordBatch.from_arrays([*clean, pa.array(failed)], [*schema.names, FAILED])
-
-
-def _without_nan(column: pa.Array) -> pa.Array:
-    if not pa.types.is_floating(column.type):
-        return column
-    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+def _batch(
+    columns: list[pa.Array], schema: pa.Schema, errors: Sequence[str | None]
+) -> pa.RecordBatch:
+    clean = [without_nan(column) for column in columns]
+    failed = pa.array([error is not None for error in errors], pa.bool_())
+    found = pa.RecordBatch.from_arrays([*clean, failed], [*schema.names, FAILED])
+    return found.replace_schema_metadata({_ERRORS: orjson.dumps(Counter(filter(None, errors)))})
 
 
 # datatrove
@@ -247,14 +329,23 @@ def _without_nan(column: pa.Array) -> pa.Array:
 
 def _datatrove_group(step: DatatroveStep) -> OwnGroup:
     kind = _datatrove_class(step.name)
-    _datatrove_step(step)  # arguments are checked before anything runs
-    name = "datatrove_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__).lower()
+    made = _datatrove_object(step.model_dump_json())  # arguments are checked before anything runs
+    # C4's filter of words has a generator, and uses it only to keep a fraction
+    if hasattr(made, "uniform") and getattr(made, "keep_fraction", 1) > 0:
+        raise RecipeError(
+            f"signals.datatrove: {step.name!r} draws random numbers, which another run would draw otherwise; limit "
+            "documents by a quota, or set `keep_fraction` to 0"
+        )
+    usual = "datatrove_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__).lower()
+    name = step.signal or usual
+    check_name(f"signals.datatrove: {step.name!r}", name)
     types = {"filters": pa.string(), "formatters": pa.bool_()}
     part = kind.__module__.split(".")[2]
     meaning = {"filters": "why it drops; null: kept", "formatters": "whether it changes the text"}
     unit = {"filters": "text", "formatters": "true or false"}
     signal = Signal(name, f"own_{name}", types[part], unit[part], meaning[part], kind.__name__)
-    settings = {"step": step.model_dump(mode="json"), "version": _version("datatrove")}
+    said = step.model_dump(mode="json", exclude={"signal"})
+    settings = {"step": said, "version": _version("datatrove")}
     return OwnGroup(f"own_{name}", (signal,), partial(_datatrove_columns, step, name), settings)
 
 
@@ -277,20 +368,24 @@ def _datatrove_class(name: str) -> Any:
         raise RecipeError(
             f"{where}: datatrove has no such class; it has {', '.join(sorted(known))}"
         )
+    if found.__name__ == "LambdaFilter":
+        raise RecipeError(
+            f"{where} wants a function, which a recipe cannot hold; name the function in signals.python"
+        )
     return found
 
 
 def _datatrove_step(step: DatatroveStep) -> Any:
     try:
         return _datatrove_class(step.name)(**step.args)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"signals.datatrove: {step.name!r}: {error}") from None
+    except (TypeError, ValueError, ImportError, OSError) as error:  # some download what they need
+        raise RecipeError(f"signals.datatrove: {step.name!r}: {error}") from error
 
 
 @cache
-def _datatrove_object(name: str, args: str) -> Any:
-    """Made once a process: some load a model."""
-    return _datatrove_step(DatatroveStep.model_validate_json(args))
+def _datatrove_object(step: str) -> Any:
+    """Made once a process, from a DatatroveStep as JSON: some load a model."""
+    return _datatrove_step(DatatroveStep.model_validate_json(step))
 
 
 def _datatrove_columns(
@@ -298,7 +393,7 @@ def _datatrove_columns(
 ) -> pa.RecordBatch:
     from datatrove.data import Document
 
-    made = _datatrove_object(step.name, step.model_dump_json())
+    made = _datatrove_object(step.model_dump_json())
     filters = hasattr(made, "filter")
     ids, urls = records.column("id"), records.column("url")
 
@@ -312,7 +407,7 @@ def _datatrove_columns(
         return (None if kept else str(reason),)
 
     schema = pa.schema([(name, pa.string() if filters else pa.bool_())])
-    return _row_by_row(call, len(text), schema)
+    return _row_by_row(call, text, schema)
 
 
 def _version(package: str) -> str:

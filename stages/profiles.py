@@ -49,6 +49,51 @@ _DCLM = {
     "removed_words": "dclm_removed_word_ratio > 0.05",
 }
 
+# FineWeb's filters (datatrove 0.10, examples/fineweb.py), on datatrove's own words. C4's rules on lines come before
+# its rules on documents there, and FineWeb's rules see what they leave: the edit `c4_lines`.
+_DATATROVE = {
+    "repetition": {
+        "empty": "chars = 0",
+        "dup_paragraph": "dup_paragraph_ratio > 0.3",
+        "dup_paragraph_char": "dup_paragraph_char_ratio > 0.2",
+        "dup_line": "dup_line_ratio > 0.3",
+        "dup_line_char": "dup_line_char_ratio > 0.2",
+        "top_2gram_char": "dt_top_2gram_char_ratio > 0.2",
+        "top_3gram_char": "dt_top_3gram_char_ratio > 0.18",
+        "top_4gram_char": "dt_top_4gram_char_ratio > 0.16",
+        "dup_5gram_char": "dt_dup_5gram_char_ratio > 0.15",
+        "dup_6gram_char": "dt_dup_6gram_char_ratio > 0.14",
+        "dup_7gram_char": "dt_dup_7gram_char_ratio > 0.13",
+        "dup_8gram_char": "dt_dup_8gram_char_ratio > 0.12",
+        "dup_9gram_char": "dt_dup_9gram_char_ratio > 0.11",
+        "dup_10gram_char": "dt_dup_10gram_char_ratio > 0.1",
+    },
+    "gopher": {
+        "too_few_words": "dt_words < 50",
+        "too_many_words": "dt_words > 100000",
+        "short_words": "dt_mean_word_chars < 3",
+        "long_words": "dt_mean_word_chars > 10",
+        "hashes": "dt_hash_word_ratio > 0.1",
+        "ellipses": "dt_ellipsis_word_ratio > 0.1",
+        "bullet_lines": "dt_bullet_line_ratio > 0.9",
+        "ellipsis_lines": "dt_ellipsis_line_ratio > 0.3",
+        "few_alpha_words": "dt_alpha_word_ratio < 0.8",
+        "few_stop_words": "dt_stop_words < 2",
+    },
+    "c4": {
+        "lorem_ipsum": "has_lorem_ipsum",
+        "curly_brace": "curly_braces > 0",
+        "few_sentences": "dt_sentences < 5",
+    },
+    "fineweb": {
+        "blank": "lines = 0",
+        "line_punct": "terminal_punct_line_ratio < 0.12",
+        "short_lines": "short_line_ratio > 0.67",
+        "char_dup": "char_dup_ratio > 0.01",
+        "list": "dt_newline_word_ratio > 0.3",
+    },
+}
+
 # nemo-curator 1.4.0, config/text/heuristic_filter_english_pipeline.yaml.
 _NEMO = {
     "nonalnum": "nemo_nonalnum_ratio > 0.25",
@@ -252,5 +297,12 @@ PROFILES: dict[str, dict[str, RuleSettings]] = {
         "sql_insert_dump": RuleSettings(scope=_SQL, drop="is_insert_dump"),
         "sql_unparsable": RuleSettings(scope=_SQL, drop="sql_parse_ratio < 0.5"),
         "sql_little": RuleSettings(scope=_SQL, drop="sql_char_ratio < 0.2"),
+    },
+    **{
+        f"datatrove_{part}": {
+            f"datatrove_{part}_{name}": RuleSettings(scope=_ENGLISH_PAGES, drop=drop)
+            for name, drop in rules.items()
+        }
+        for part, rules in _DATATROVE.items()
     },
 }

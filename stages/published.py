@@ -17,6 +17,7 @@ from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.workspace import Dataset, Record, Workspace
 from coursepack.stages.decide import Decided, Reading
 from coursepack.stages.domains import domain_column, uses_tags
+from coursepack.stages.families import FAMILIES
 from coursepack.stages.inventory import Inventory, group_name, take_inventory
 from coursepack.stages.measure import Measured, datasets_of
 from coursepack.stages.own_signals import signals_of
@@ -53,9 +54,10 @@ def measurements(recipe: Recipe, inventory: Inventory, signals: Iterable[str]) -
     records = {}
     for name in ("record", *sorted(wanted.keys() - {"record"})):
         if name not in datasets:
+            how = f"add {name!r} to signals.families" if name in FAMILIES else f"give it {name!r}"
             raise RecipeError(
-                f"{wanted[name]!r} is a signal of {name!r}, which the recipe does not measure; add "
-                f"{name!r} to signals.families and run `coursepack curate`"
+                f"{wanted[name]!r} is a signal of {name!r}, which the recipe does not measure; {how} and run "
+                "`coursepack curate`"
             )
         records[name] = {r.group: r for r in datasets[name].published() if r.group in names}
         if missing := len(names - records[name].keys()):

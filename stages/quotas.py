@@ -19,7 +19,7 @@ _BUCKET_BITS = 12
 def within_quota(decisions: "DataFrame", quota: Quota) -> "DataFrame":
     """`decisions` with `keep` false and the quota's name as `reason` where a group is over its quota.
 
-    Columns asked for: keep, reason, bytes, domain, source, language, `lot` (bigint in [0, 2^62), a hash of the
+    The first document in hash order that does not fit ends its group. Columns asked for: keep, reason, bytes, domain, source, language, `lot` (bigint in [0, 2^62), a hash of the
     content) and the quota's signal. Documents of equal `lot` stay or go together.
     """
     from pyspark.sql import Window
@@ -39,7 +39,7 @@ def within_quota(decisions: "DataFrame", quota: Quota) -> "DataFrame":
     ordered = Window.partitionBy("_group").orderBy("_bucket")
     # the bucket in which the quota runs out, and what the ones before hold
     crossed = (
-        counted.join(F.broadcast(over.select("_group")), "_group", how="inner")
+        counted.join(over.select("_group"), "_group", how="inner")
         .groupBy("_group", "_bucket")
         .agg(F.sum("_size").alias("_sum"))
         .select("_group", "_bucket", "_sum", F.sum("_sum").over(ordered).alias("_through"))
@@ -49,7 +49,7 @@ def within_quota(decisions: "DataFrame", quota: Quota) -> "DataFrame":
     # a window without a frame sums rows of equal order together
     inside = Window.partitionBy("_group", "_bucket").orderBy("lot")
     first_out = (
-        counted.join(F.broadcast(crossed), ["_group", "_bucket"], how="inner")
+        counted.join(crossed, ["_group", "_bucket"], how="inner")
         .select("_group", "lot", (F.sum("_size").over(inside) + F.col("_before")).alias("_through"))
         .where(F.col("_through") > most)
         .groupBy("_group")
@@ -57,9 +57,7 @@ def within_quota(decisions: "DataFrame", quota: Quota) -> "DataFrame":
     )
     out = F.expr(f"keep and ({scope_sql(quota).spark}) and coalesce(lot >= _first_out, false)")
     return (
-        decisions.join(
-            F.broadcast(first_out), decisions[quota.by] == first_out["_group"], how="left"
-        )
+        decisions.join(first_out, decisions[quota.by] == first_out["_group"], how="left")
         .withColumn("reason", F.when(out, F.lit(quota.name)).otherwise(F.col("reason")))
         .withColumn("keep", F.col("keep") & ~out)
         .drop("_group", "_first_out")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from coursepack.pipeline.edits import EditSettings
 from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.recipe import Recipe, Selector, Source
-from coursepack.stages.domains import AUTO, UNKNOWN, said_domains, source_domain
+from coursepack.stages.domains import AUTO, said_domains, source_domain
 from coursepack.stages.layouts import Layout, source_layout
 
 if TYPE_CHECKING:
@@ -47,21 +47,19 @@ class Reader:
         """The edited texts; those of the records themselves where nothing is edited."""
         return self.edited(records).text if self.edits else records.column("text")
 
+    def may_be(self, domain: str, subset: str | None) -> bool:
+        """Whether a document of `domain` may be of this part, where parts are edited differently."""
+        return self.source is None or source_domain(self.source, subset) in (domain, AUTO)
+
     def _mask(self, subset: pa.Array, domains: tuple[str, ...]) -> np.ndarray:
         assert self.source
         codes = subset.dictionary_encode()
         names = [*codes.dictionary.to_pylist(), None]  # one a distinct part
-        wanted = np.array([_domain(self.source, name) in domains for name in names])
+        wanted = np.array([source_domain(self.source, name) in domains for name in names])
         found: np.ndarray = wanted[
             codes.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
         ]
         return found
-
-
-def _domain(source: Source, subset: str | None) -> str:
-    """The domain as it is known before anything is measured."""
-    found = source_domain(source, subset)
-    return UNKNOWN if found == AUTO else found
 
 
 def reader_of(source: Source, recipe: Recipe) -> tuple[str, Reader]:
@@ -76,11 +74,11 @@ def reader_of(source: Source, recipe: Recipe) -> tuple[str, Reader]:
     if chain:
         settings["edits"] = [
             each.model_dump(mode="json", exclude={"scope"})
-            | {"edit": each.edit, "version": each.version, "parts": parts.get(each.edit)}
+            | {"edit": each.edit, "finder": each.finder(), "parts": parts.get(each.edit)}
             for each in chain
         ]
     if parts:
-        settings["domain"] = source.domain
+        settings["domain"] = [source.domain, dict(layout.domains), layout.domain]
     return fingerprint(settings), reader
 
 
@@ -88,15 +86,16 @@ def _edits_of(
     source: Source, recipe: Recipe
 ) -> tuple[tuple[EditSettings, ...], dict[str, tuple[str, ...]]]:
     """The edits in whose scope the source, or some of its parts, are; and the domains of the latter."""
-    known = {UNKNOWN if domain == AUTO else domain for domain in said_domains(source)}
+    # what an `auto` document is about is not known yet: code must not be edited as pages are
+    known = said_domains(source) - {AUTO}
     chain: list[EditSettings] = []
     parts: dict[str, tuple[str, ...]] = {}
     for each in recipe.edits.chain:
-        names = {Selector.parse(text).name for text in each.scopes}
+        names = {Selector.parse(text).name for text in each.scopes} - {AUTO}
         within = known & names
         if not within and not {"*", source.name} & names:
             continue
         chain.append(each)
-        if not {"*", source.name} & names and within != known:
+        if not {"*", source.name} & names and within != said_domains(source):
             parts[each.edit] = tuple(sorted(within))
     return tuple(chain), parts

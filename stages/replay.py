@@ -36,6 +36,7 @@ class Piece:
     at: int  # place of its first token in the row
     content: bytes
     source: str
+    domain: str
     tokens: int  # of the whole document
     start: int
     ids: np.ndarray
@@ -50,7 +51,10 @@ def pieces_of(
         for k in range(*np.searchsorted(lists.row, [row, row + 1])):
             doc, start, length = int(lists.doc[k]), int(lists.start[k]), int(lists.length[k])
             if 0 <= doc < docs.num_rows and start >= 0 and 0 < length <= len(ids) - at:
-                about = {name: docs[name][doc].as_py() for name in ("content", "source", "tokens")}
+                about = {
+                    name: docs[name][doc].as_py()
+                    for name in ("content", "source", "domain", "tokens")
+                }
                 mine = ids[at : at + length].copy()
                 yield Piece(f"{path}, row {row:,}", at, **about, start=start, ids=mine)
             at += max(length, 0)
@@ -99,7 +103,9 @@ def replay(
     readers = dict(of_source.values())
     files: dict[tuple[str, str], _Places] = {}
     with check.noting("nothing can be replayed"):
-        files = _by_file(origin, {s: reader for s, (reader, _) in of_source.items()}, pieces, check)
+        names = {source: reader for source, (reader, _) in of_source.items()}
+        parted = {name for name, reader in readers.items() if reader.parts}
+        files = _by_file(origin, names, parted, pieces, check)
     made: list[Piece] = []
     for (url, reader), places in sorted(files.items()):
         with check.noting(f"{url}, where {len(places):,} sampled documents stand, cannot be read"):
@@ -112,7 +118,11 @@ _Places = dict[int, list[Piece]]  # the runs that hold tokens of the document at
 
 
 def _by_file(
-    origin: Origin, readers: Mapping[str, str], pieces: Sequence[Piece], check: Check
+    origin: Origin,
+    readers: Mapping[str, str],
+    parted: set[str],
+    pieces: Sequence[Piece],
+    check: Check,
 ) -> dict[tuple[str, str], _Places]:
     """(URL, reader) -> what is to be read there; a piece's text is read as its source reads it."""
     docs = origin.lineage.docs([piece.content for piece in pieces])
@@ -129,12 +139,12 @@ def _by_file(
             check.add([f"source {piece.source!r} is not in the recipe"], where=piece.where)
             continue
         reader = readers[piece.source]
-        found = (d for d in docs.get(piece.content, ()) if (d >> PLACE_BITS, reader) in urls)
-        doc = next(found, None)
-        if doc is None:
+        found = [d for d in docs.get(piece.content, ()) if (d >> PLACE_BITS, reader) in urls]
+        if not found:
             text = f"the lineage has content {piece.content.hex()} in none of the recipe's files"
             check.add([text], where=piece.where)
-        else:
+        # one text in several parts of a source may be edited in some of them alone
+        for doc in found if reader in parted else found[:1]:
             places = files.setdefault((urls[doc >> PLACE_BITS, reader], reader), {})
             places.setdefault(doc & MAX_PLACE, []).append(piece)
     return files
@@ -155,6 +165,7 @@ def _again(
             should = f"{pieces[0].where} has content {then.hex()} from there"
             check.add([f"{where}: found {found}; {should}; one of them was changed"])
             continue
+        pieces = [piece for piece in pieces if reader.may_be(piece.domain, subset)]
         given = {"text": column, "subset": pa.array([subset], pa.string())}
         edited = reader.texts(pa.RecordBatch.from_pydict(given))
         ids = origin.tokenizer.encode(edited, bos=frame.bos, eos=frame.eos)[1]

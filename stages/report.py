@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coursepack.pipeline import storage
-from coursepack.pipeline.documents import REJECTS
+from coursepack.pipeline.documents import CHOSEN, REJECTS
 from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.workspace import Record
 from coursepack.stages.compose import Composition
@@ -207,7 +207,7 @@ def _warnings(
                 f"source {source.name!r} lost {lost / total:.0%} of its documents to duplicates "
                 f"(dedup.alarm is {recipe.dedup.alarm:.0%})"
             )
-        bad = sum(row["documents"] for row in rows if row["reason"] in REJECTS)
+        bad = sum(row["documents"] for row in rows if row["reason"] in REJECTS.keys() - CHOSEN)
         if bad:
             found.append(f"source {source.name!r}: {bad:,} of {total:,} records were rejected")
     return found + _rule_warnings(recipe, fires)

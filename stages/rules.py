@@ -16,12 +16,15 @@ import pyarrow as pa
 from sqlglot import Dialect, exp
 from sqlglot.errors import ParseError, SqlglotError
 
+from coursepack.pipeline.documents import REJECTS
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.recipe import Recipe, RuleSettings, Selector
 from coursepack.stages.own_signals import signals_of
 from coursepack.stages.profiles import PROFILES
 
 BYTES_PER_TOKEN = 4.5  # where nothing has been encoded yet
+# why documents are dropped by others than rules
+OWN_REASONS = {*REJECTS, "exact_duplicate", "near_duplicate", "duplicate_url"}
 MAX_RULES = 62  # a document's failed rules are the bits of an int64
 GRAMMAR = (
     "and, or, not, = != < <= > >=, in (...), between, like '...', is null, + - * /, numbers, "
@@ -94,16 +97,20 @@ def expand(
     A rule's reason is its name. Raises RecipeError: unknown or repeated profiles, repeated or
     unfit names, more than MAX_RULES rules, predicates that do not compile.
     """
-    own = {name: rule for name, rule in rules.items() if not rule.is_quota}
-    named = [*_profile_rules(profiles), *own.items()]
+    named = [*_profile_rules(profiles), *rules.items()]
     names = [name for name, _ in named]
     for name in names:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise RecipeError(
                 f"a rule is called {name!r}; names of rules are snake case, such as 'too_few_words'"
             )
+        if name in OWN_REASONS:
+            raise RecipeError(
+                f"a rule is called {name!r}, which is a reason of coursepack's own; call it otherwise"
+            )
         if names.count(name) > 1:
             raise RecipeError(f"two rules are called {name!r}; names of rules are unique")
+    named = [(name, rule) for name, rule in named if not rule.is_quota]
     if len(named) > MAX_RULES:
         raise RecipeError(
             f"{len(named)} rules; at most {MAX_RULES} are allowed; join some with 'or'"

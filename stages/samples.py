@@ -17,6 +17,7 @@ from coursepack.stages.pii import PiiPolicy, find_pii
 from coursepack.stages.spans import apply
 
 HEAD_BYTES = 2048
+_BEHIND = 33_000  # bytes read beyond it, so that the cut splits nothing unseen: a private key's block is 32 KB
 OF_A_BATCH = 8  # about 0.2 % of the text
 
 _POLICY = PiiPolicy(emails="redact", ips="redact", regions=("US", "GB", "DE", "FR"))
@@ -24,16 +25,24 @@ _POLICY = PiiPolicy(emails="redact", ips="redact", regions=("US", "GB", "DE", "F
 
 def sample_columns(records: pa.RecordBatch, content: pa.Array, text: pa.Array) -> pa.RecordBatch:
     """`row` (int64, ascending), and the rest of SAMPLES, of the documents of a batch that are shown to people."""
-    restricted = pc.fill_null(pc.equal(records.column("access"), RESTRICTED), False)
-    shown = pc.and_(pc.is_valid(text), pc.invert(restricted)).to_numpy(zero_copy_only=False)
+    shown = pc.and_(pc.is_valid(text), pc.invert(is_restricted(records)))
+    shown = shown.to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(shown)
     lots = choice(0, "samples", content)[rows]
     chosen = np.sort(rows[np.argsort(lots, kind="stable")[:OF_A_BATCH]])
-    heads = redacted(heads_of(text.take(pa.array(chosen)), HEAD_BYTES))
+    long = heads_of(text.take(pa.array(chosen)), HEAD_BYTES + _BEHIND)
+    heads = heads_of(redacted(long), HEAD_BYTES).cast(pa.string())
+    rows = records.take(pa.array(chosen))
+    names = pc.coalesce(*(rows.column(name) for name in ("url", "path", "id")))
     return pa.RecordBatch.from_arrays(
-        [pa.array(chosen), pa.array(choice(0, "samples", content)[chosen]), heads],
+        [pa.array(chosen), pa.array(choice(0, "samples", content)[chosen]), heads, redacted(names)],
         [ROW, *SAMPLES.names[1:]],
     )
+
+
+def is_restricted(records: pa.RecordBatch) -> pa.Array:
+    """Which records (bool) are of texts that people may train on, but not see."""
+    return pc.fill_null(pc.equal(pc.ascii_lower(records.column("access")), RESTRICTED), False)
 
 
 def heads_of(text: pa.Array, size: int) -> pa.Array:

@@ -83,6 +83,8 @@ def get_tokenizer(
                 accept_fewer=recipe.sample < 1,
             )
             storage.write_bytes(url, model)
+        # text, restricted text too, that nothing reads again
+        storage.remove(storage.join(folder, "sample"))
         tokenizer = load(url)
         step.done(text=f"{tokenizer.vocab_size:,} pieces")
     return url, tokenizer.sha256

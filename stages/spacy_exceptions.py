@@ -42,9 +42,9 @@ _APART = (
 
 def exceptions() -> dict[str, tuple[str, ...]]:
     """Each string, and the words it becomes."""
-    found = {word: (word,) for word in _ALONE.split()}
-    for words in _APART.split():
-        found[words.replace("|", "")] = tuple(words.split("|"))
+    found: dict[str, tuple[str, ...]] = {word: (word,) for word in _ALONE.split()}
+    for parts in _APART.split():
+        found[parts.replace("|", "")] = tuple(parts.split("|"))
     for hour in range(1, 13):
         for half in ("a.m.", "am", "p.m.", "pm"):
             found[f"{hour}{half}"] = (str(hour), half)

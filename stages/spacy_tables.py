@@ -1,7 +1,7 @@
-"""What spaCy's English tokenizer (3.8) knows of characters and strings, as tables for the kernel of `stages.spacy_words`.
+"""What spaCy's English tokenizer (3.8) knows of characters and strings, as tables for the kernels of `spacy_words`.
 
 Its classes of characters are those of `spacy/lang/char_classes.py`, save that symbols are category So of the
-`regex` library, which is newer. In its units two words have grown together for want of a space; so have ours.
+`regex` library, which is newer. Two of its units have grown together for want of a space; so have ours.
 """
 
 from collections.abc import Sequence

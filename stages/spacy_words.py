@@ -19,23 +19,19 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from coursepack.stages.characters import BYTES, INDEX, UINT64S, decode
 from coursepack.stages.copies import hash_bytes
 from coursepack.stages.pieces import Pieces
+from coursepack.stages.spacy_affixes import (
+    BREADTH,
+    find_string,
+    infix_end,
+    is_url,
+    prefix_end,
+    suffix_start,
+)
 from coursepack.stages.spacy_tables import (
-    ALPHA,
-    BETWEEN,
     BLANK,
-    CURRENCY,
-    DIGIT,
-    DOTTED,
-    HYPHEN,
     LETTER,
-    LOWER,
-    PREFIX,
-    QUOTE,
     SEPARABLE,
-    SUFFIX,
-    SYMBOL,
     TAIL,
-    UPPER,
     WORDY,
     classes,
     special_words,
@@ -43,9 +39,6 @@ from coursepack.stages.spacy_tables import (
     units,
 )
 
-_UNIT_CHARS = 5  # of the longest unit
-_HOST = 0xA1  # from here to U+FFFF any character may be of a host's name
-_BREADTH = 64  # bits of a mask
 _lowest_bit: Any = trailing_zeros
 _ONE = np.uint64(1)
 
@@ -134,229 +127,8 @@ def _lookup(texts: tuple[bytes, ...]) -> _Lookup:
 
 
 _CLASSES = types.Array(types.uint16, 1, "C", readonly=True)
-_STRINGS = types.Tuple((types.int32[::1], types.uint64[::1], types.uint64[::1]))
-
-
-@njit(nogil=True, cache=True)
-def _find(data: np.ndarray, start: Any, end: Any, of: Any) -> Any:
-    """The number of the string data[start:end], or -1."""
-    slots, hashes, sizes = of
-    size = end - start
-    if size <= 0 or size > _BREADTH or not sizes[data[start]] >> uint64(size - 1) & _ONE:
-        return np.int64(-1)
-    wanted = hash_bytes(data, start, end)
-    slot = np.int64(wanted & uint64(len(slots) - 1))
-    while slots[slot]:
-        if hashes[slots[slot] - 1] == wanted:
-            return np.int64(slots[slot]) - 1
-        slot = slot + 1 & len(slots) - 1
-    return np.int64(-1)
-
-
-@njit(nogil=True, cache=True)
-def _after(kinds: np.ndarray, i: Any, end: Any) -> Any:
-    """Where the character at byte i ends."""
-    i += 1
-    while i < end and kinds[i] & TAIL:
-        i += 1
-    return i
-
-
-@njit(nogil=True, cache=True)
-def _before(kinds: np.ndarray, i: Any) -> Any:
-    """Where the character before byte i starts."""
-    i -= 1
-    while kinds[i] & TAIL:
-        i -= 1
-    return i
-
-
-@njit(nogil=True, cache=True)
-def _prefix(data: np.ndarray, kinds: np.ndarray, start: Any, end: Any) -> Any:
-    """Where the sign ends that is cut off at the start; `start` where none is."""
-    byte, left = data[start], end - start
-    if kinds[start] & PREFIX:
-        return _after(kinds, start, end)
-    if byte == 0x2B:  # +
-        return start if left > 1 and kinds[start + 1] & DIGIT else start + 1
-    if byte == 0x2E:  # .
-        i = start + 1
-        while i < end and data[i] == 0x2E:
-            i += 1
-        return i if i > start + 1 else start
-    if left > 1 and (byte == 0x43 or byte == 0x41) and data[start + 1] == 0x24:  # C$, A$
-        return start + 2
-    if left > 2 and byte == 0x55 and data[start + 1] == 0x53 and data[start + 2] == 0x24:  # US$
-        return start + 3
-    return start
-
-
-@njit(nogil=True, cache=True)
-def _suffix(data: np.ndarray, kinds: np.ndarray, start: Any, end: Any, units: Any) -> Any:
-    """Where the sign starts that is cut off at the end; `end` where none is."""
-    if start == end:
-        return end
-    last = _before(kinds, end)
-    byte = data[last]
-    if byte == 0x2E:  # .
-        i = last
-        while i > start and data[i - 1] == 0x2E:
-            i -= 1
-        if i < last:
-            return i
-        return last if _stops(data, kinds, start, last) else end
-    if last == start:
-        return last if kinds[last] & SUFFIX else end
-    before = _before(kinds, last)
-    if byte == 0x2B and kinds[before] & DIGIT:  # +
-        return last
-    if byte | 0x20 == 0x73 and _is_apostrophe(data, before):  # s, S
-        return before
-    if kinds[last] & SUFFIX:
-        return before if _is_ellipsis(data, last) and _is_ellipsis(data, before) else last
-    for _ in range(_UNIT_CHARS):
-        if kinds[before] & DIGIT:
-            sign = kinds[last] & CURRENCY and last == before + 1
-            return before + 1 if sign or _find(data, before + 1, end, units) >= 0 else end
-        if before == start:
-            break
-        before = _before(kinds, before)
-    return end
-
-
-@njit(nogil=True, cache=True)
-def _is_apostrophe(data: np.ndarray, i: Any) -> bool:
-    if data[i] == 0x27:
-        return True
-    return bool(data[i] == 0xE2 and data[i + 1] == 0x80 and data[i + 2] == 0x99)
-
-
-@njit(nogil=True, cache=True)
-def _is_ellipsis(data: np.ndarray, i: Any) -> bool:
-    return bool(data[i] == 0xE2 and data[i + 1] == 0x80 and data[i + 2] == 0xA6)
-
-
-@njit(nogil=True, cache=True)
-def _stops(data: np.ndarray, kinds: np.ndarray, start: Any, dot: Any) -> bool:
-    """Whether the full stop at byte `dot` is no part of what stands before it."""
-    if dot == start:
-        return False
-    before = _before(kinds, dot)
-    if kinds[before] & DOTTED:
-        return True
-    if before == start:
-        return False
-    two = _before(kinds, before)
-    if kinds[before] & UPPER and kinds[two] & UPPER:
-        return True
-    degrees = data[two] == 0xC2 and data[two + 1] == 0xB0
-    letter = data[before] | 0x20
-    return bool(degrees and (letter == 0x66 or letter == 0x63 or letter == 0x6B))  # f, c, k
-
-
-@njit(nogil=True, cache=True)
-def _infix(data: np.ndarray, kinds: np.ndarray, start: Any, i: Any, end: Any) -> Any:
-    """Where the sign at byte i ends at which data[start:end] is cut; i where it is not."""
-    byte, kind = data[i], kinds[i]
-    after = _after(kinds, i, end)
-    if kind & SYMBOL or (byte == 0xE2 and _is_ellipsis(data, i)):
-        return after
-    if byte == 0x2E and after < end and data[after] == 0x2E:
-        while after < end and data[after] == 0x2E:
-            after += 1
-        return after
-    if i == start or after == end:
-        return i
-    left, right = kinds[_before(kinds, i)], kinds[after]
-    if byte == 0x2E:
-        return after if left & (LOWER | QUOTE) and right & (UPPER | QUOTE) else i
-    sign = byte == 0x2B or byte == 0x2D or byte == 0x2A or byte == 0x5E  # + - * ^
-    if sign and left & DIGIT and (right & DIGIT or data[after] == 0x2D):
-        return after
-    if byte == 0x2C:  # ,
-        return after if left & ALPHA and right & ALPHA else i
-    if not left & (ALPHA | DIGIT):
-        return i
-    if kind & BETWEEN:
-        return after if right & ALPHA else i
-    if kind & HYPHEN:
-        dash = byte == 0xE2 and data[i + 2] == 0x94
-        for _ in range(3 if byte == 0x2D else 2 if dash else 1):  # -, --, ---; —, ——; others
-            if after == end:
-                break
-            if kinds[after] & ALPHA:
-                return after
-            if data[after] != byte or (dash and data[after + 2] != 0x94):
-                break
-            after = _after(kinds, after, end)
-    return i
-
-
-@njit(nogil=True, cache=True)
-def _is_url(data: np.ndarray, kinds: np.ndarray, start: Any, end: Any) -> bool:
-    """Whether a host stands at the start, behind `scheme://` or behind a `@`, and nothing but a port or path after it."""
-    dots = False
-    for i in range(start, end):
-        dots |= data[i] == 0x2E
-    if not dots:
-        return False
-    if _is_host(data, kinds, start, end):
-        return True
-    i = start
-    while i < end and (
-        kinds[i] & (LETTER | DIGIT | TAIL)
-        or data[i] == 0x5F
-        or data[i] == 0x2B
-        or data[i] == 0x2D
-        or data[i] == 0x2E
-    ):
-        i += 1
-    scheme = i > start + 1 and i + 3 < end and data[i] == 0x3A
-    if scheme and data[i + 1] == 0x2F and data[i + 2] == 0x2F:
-        if _is_host(data, kinds, i + 3, end):
-            return True
-    for i in range(start + 1, end):
-        if data[i] == 0x40 and _is_host(data, kinds, i + 1, end):
-            return True
-    return False
-
-
-@njit(nogil=True, cache=True)
-def _is_host(data: np.ndarray, kinds: np.ndarray, start: Any, end: Any) -> bool:
-    """Whether labels and dots, a last label of small letters, and perhaps a port and a path fill data[start:end]."""
-    label, chars, small, before, labels = start, 0, True, 0x2D, 0
-    i = start
-    while i < end:
-        byte = data[i]
-        if byte == 0x2E:
-            if chars == 0 or chars > 64 or before == 0x2D:
-                return False
-            label, chars, small, before, labels = i + 1, 0, True, 0x2D, labels + 1
-            i += 1
-            continue
-        inner = byte == 0x5F or byte == 0x2D
-        if byte < 0x80:
-            if not (inner or kinds[i] & (ALPHA | DIGIT)):
-                break
-        else:
-            code, _ = decode(data, i, end)
-            if not _HOST <= code <= 0xFFFF:
-                break
-        if inner and i == label:
-            return False
-        before = 0x2D if inner else 0
-        small &= kinds[i] & LOWER != 0
-        chars += 1
-        i = _after(kinds, i, end)
-    if labels == 0 or not small or not 2 <= chars <= 63:
-        return False
-    if i < end and data[i] == 0x3A:
-        port = i = i + 1
-        while i < end and kinds[i] & DIGIT:
-            i += 1
-        if not 2 <= i - port <= 5:
-            return False
-    return bool(i == end or data[i] == 0x2F or data[i] == 0x3F or data[i] == 0x23)  # / ? #
+_tuple_of: Any = types.Tuple
+_STRINGS = _tuple_of((types.int32[::1], types.uint64[::1], types.uint64[::1]))
 
 
 @njit(nogil=True, cache=True)
@@ -395,19 +167,19 @@ def _cut(
     cut = 0
     number = np.int64(-1)
     while start < end:
-        number = _find(data, start, end, exceptions)
+        number = find_string(data, start, end, exceptions)
         if number >= 0:
             break
-        left = _prefix(data, kinds, start, end)
+        left = prefix_end(data, kinds, start, end)
         if left > start:
-            number = _find(data, left, end, exceptions)
+            number = find_string(data, left, end, exceptions)
             if number >= 0:
                 n = _add(found, n, start, left)
                 start = left
                 break
-        right = _suffix(data, kinds, left, end, units)
+        right = suffix_start(data, kinds, left, end, units)
         if right < end:
-            number = _find(data, start, right, exceptions)
+            number = find_string(data, start, right, exceptions)
             if number >= 0:
                 cut = _add(suffixes, cut, right, end)
                 end = right
@@ -422,7 +194,7 @@ def _cut(
     if start < end:
         if number >= 0:
             n = _add_exception(found, n, start, end, word_starts[number])
-        elif _is_url(data, kinds, start, end):
+        elif is_url(data, kinds, start, end):
             n = _add(found, n, start, end)
         else:
             n = _cut_inside(data, kinds, start, end, found, n)
@@ -440,7 +212,7 @@ def _cut_inside(
     while i < end:
         after = i
         if kinds[i] & SEPARABLE:
-            after = _infix(data, kinds, start, i, end)
+            after = infix_end(data, kinds, start, i, end)
         if after == i:
             i += 1
             continue
@@ -459,7 +231,7 @@ def _exception_at(
 ) -> Any:
     """The number of the exception that the neighbours found[:, i:j] spell, or -1."""
     start = found[0, i]
-    number = _find(data, start, found[1, j - 1], exceptions)
+    number = find_string(data, start, found[1, j - 1], exceptions)
     if number >= 0:
         starts = uint64(0)
         for k in range(i, j):
@@ -488,7 +260,7 @@ def _join(
         sizes = cut_sizes[data[found[0, i]]]
         for j in range(i + 2, n + 1):
             size = found[1, j - 1] - found[0, i]
-            if size > _BREADTH or sizes >> uint64(size - 1) == 0:
+            if size > BREADTH or sizes >> uint64(size - 1) == 0:
                 break
             if j - i > longest and _exception_at(data, found, i, j, exceptions, cuts) >= 0:
                 longest = j - i
@@ -507,16 +279,15 @@ def _join(
             if not seen[i] and not seen[i + many - 1]:
                 joined[i] = many
             seen[i : i + many] = 1
-    n, i = first, 0
-    while i < count:
-        many = np.int64(max(joined[i], 1))
-        start, end = words[0, i], words[1, i + many - 1]
+    n, behind = first, 0
+    for i in range(count):
         if joined[i]:
-            number = _find(data, start, end, exceptions)
+            behind = i + int(joined[i])
+            start, end = words[0, i], words[1, behind - 1]
+            number = find_string(data, start, end, exceptions)
             n = _add_exception(found, n, start, end, word_starts[number])
-        else:
-            n = _add(found, n, start, end)
-        i += many
+        elif i >= behind:
+            n = _add(found, n, words[0, i], words[1, i])
     return n
 
 
@@ -565,11 +336,9 @@ def _split(
                 bits |= kinds[i]
                 i += 1
             if not bits & SEPARABLE:
-                number = _find(data, start, i, exceptions)
-                if number < 0:
-                    n = _add(found, n, start, i)
-                else:
-                    n = _add_exception(found, n, start, i, word_starts[number])
+                number = find_string(data, start, i, exceptions)
+                starts = word_starts[number] if number >= 0 else _ONE
+                n = _add_exception(found, n, start, i, starts)
                 continue
             first = n
             n = _cut(data, kinds, start, i, exceptions, word_starts, units, bounds, found, n)

@@ -35,6 +35,7 @@ from coursepack.stages.labels import Labels
 from coursepack.stages.linear import Classifier, load_classifier
 from coursepack.stages.reader import Reader
 from coursepack.stages.records import read_records
+from coursepack.stages.samples import is_restricted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -258,7 +259,8 @@ def _taken(batch: pa.RecordBatch, file_no: int, chosen: pa.Table, reader: Reader
     """The chosen documents of a batch, normalised."""
     doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
     at = pc.index_in(doc, value_set=chosen["doc"].combine_chunks())
-    hit = pc.is_valid(at)
+    # what people may not see is no sample: it stays in the workspace
+    hit = pc.and_(pc.is_valid(at), pc.invert(is_restricted(batch)))
     rows = chosen.take(at.filter(hit)).drop_columns(["doc"])
     return rows.append_column("text", normalised(reader.texts(batch.filter(hit))))
 

@@ -30,7 +30,6 @@ MOST_RULES = 63  # bits of an int64 that is not negative
 # Rows that one query counts: planning a query of many rules takes as long as counting 50,000 rows.
 _BATCH_ROWS = 500_000
 _RECORD = ("doc", "content", "bytes", "metadata", "subset", "reject")
-_NAMES = ("id", "url", "path")  # of a document that is shown
 _TABLES = """
 create table classes (class bigint, source varchar, domain varchar, language varchar);
 create table rejects (class bigint, documents bigint);
@@ -83,12 +82,11 @@ class Tally:
         tags = ["tag"] if uses_tags(self.recipe) else []
         wanted = _by_group([*signals, *tags], signals_of(self.recipe))
         waiting: list[pa.Table] = []
-        names = _NAMES if shown else ()
         for group in inventory.groups:
-            table = self._documents(inventory, measured, group, wanted, names)
+            table = self._documents(inventory, measured, group, wanted)
             if shown:
                 self.samples.append(self._named(beside(table, shown(group))))
-            waiting.append(table.drop_columns([n for n in names if n not in signals]))
+            waiting.append(table)
             if sum(table.num_rows for table in waiting) >= _BATCH_ROWS:
                 self._add(pa.concat_tables(waiting), clusters)
                 waiting = []
@@ -96,15 +94,10 @@ class Tally:
             self._add(pa.concat_tables(waiting), clusters)
 
     def _documents(
-        self,
-        inventory: Inventory,
-        measured: Measured,
-        group: int,
-        wanted: Mapping[str, list[str]],
-        names: Sequence[str],
+        self, inventory: Inventory, measured: Measured, group: int, wanted: Mapping[str, list[str]]
     ) -> pa.Table:
         """The records of the recipe's files in one group, with the signals."""
-        columns = list(dict.fromkeys([*_RECORD, *names, *wanted["record"]]))
+        columns = list(dict.fromkeys([*_RECORD, *wanted["record"]]))
         table = measured.read("record", group, columns)
         for column_group, names in wanted.items():
             if column_group == "record" or not names:

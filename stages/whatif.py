@@ -166,7 +166,8 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
     share = min(1.0, MOST_DOCUMENTS / max(rows, 1))
     none = np.zeros(0, np.int64)
     tally = Tally(recipe, asked.rules, asked.steps, share)
-    shown = _samples(recipe, inventory)
+    tried = asked.now != asked.then or asked.signal is not None
+    shown = _samples(recipe, inventory) if tried else None
     tally.read(inventory, measured, clusters or (none, none), asked.signals(), shown)
     tally.connection.execute(_fates(asked))
     ratios, said = _tokens_per_byte(workspace, recipe.name)
@@ -177,7 +178,7 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
         _check(workspace, reading, recipe, yields)
     effects, warnings = _effects(tally, asked)
     notes = [said, *_sample_notes(share)]
-    if shown is None:
+    if tried and shown is None:
         notes.append("no documents are shown: none were sampled (`coursepack curate` does)")
     if recipe.dedup.url:
         notes.append("an estimate: copies of one URL (dedup.url) are not taken into account")

@@ -1,7 +1,13 @@
 """Signals of a package outside coursepack, as a user would write them."""
 
+import functools
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from acme_types import Array, Score
 
 
 def table_refs(text: str) -> int:
@@ -31,6 +37,57 @@ def picky_array(text: pa.Array) -> pa.Array:
     if pc.any(pc.match_substring(text, "bad")).as_py():
         raise ValueError("cannot read one of them")
     return pc.utf8_length(text)
+
+
+def broken(text: str) -> int:
+    raise KeyError(text)
+
+
+def empty_is_an_error(text: str) -> float:
+    return text.count("a") / len(text)
+
+
+def empty_is_an_error_array(text: pa.Array) -> pa.Array:
+    if pc.any(pc.equal(pc.utf8_length(text), 0)).as_py():
+        raise ValueError("one is empty")
+    return pc.utf8_length(text)
+
+
+@functools.lru_cache
+def cached(text: str) -> int:
+    return len(text)
+
+
+class Counting:
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __call__(self, text: str) -> int:
+        return text.count(self.what)
+
+
+joins = Counting("JOIN")
+bads = functools.partial(Counting.__call__, Counting("bad"))
+
+
+def words(text: "str") -> "int | None":
+    return len(text.split()) or None
+
+
+def with_option(text: str, score: "Score | None" = None) -> "int|None":
+    return len(text)
+
+
+def of_checkers(text: "Array") -> "Array":
+    return pc.utf8_length(text)
+
+
+def of_no_type(text: pa.Array) -> pa.Array:
+    return pa.array([len(t) for t in text.to_pylist()])
+
+
+def row(text: str) -> int:
+    return 1
 
 
 def short(text: pa.Array) -> pa.Array:

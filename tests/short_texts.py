@@ -88,8 +88,12 @@ def reasons(profile: str, signals: pa.RecordBatch) -> list[str | None]:
     """What decide says of pages of the web with these signals."""
     rules = expand((profile,), {}, {name: signal.type for name, signal in SIGNALS.items()})
     table = pa.Table.from_batches([signals])
-    for name in ("domain", "source", "language"):
-        table = table.append_column(name, pa.array(["web"] * len(table)))
+    for name, value in (("domain", "web"), ("source", "web"), ("language", "en")):
+        table = table.append_column(name, pa.array([value] * len(table)))
+    for name in {signal for rule in rules for signal in rule.fires.signals} - {*table.column_names}:
+        table = table.append_column(
+            name, pa.nulls(len(table), SIGNALS[name].type)
+        )  # of another family
     table = table.append_column("reject", pa.nulls(len(table), pa.string()))
     found: list[str | None] = first_reasons(
         rules, failed_rules(rules, table), table["reject"]

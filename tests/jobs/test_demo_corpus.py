@@ -16,7 +16,7 @@ from sqlglot.errors import ErrorLevel
 
 from coursepack.jobs.demo_corpus import BROKEN, BUDGETS, write_corpus
 from coursepack.jobs.demo_texts import MAX_FILE_CHARS, Library, own_texts
-from coursepack.pipeline.documents import REJECTS
+from coursepack.pipeline.documents import CHOSEN, REJECTS
 from coursepack.stages.guess import guess
 
 SOURCES = {"code", "vendored", "docs", "web", "licenses", "sql", "math"}
@@ -210,7 +210,7 @@ def test_broken_records_carry_the_reasons_of_the_contract(
 ) -> None:
     lines = (made[0] / "docs" / "broken.jsonl").read_bytes().split(b"\n")
     assert lines == [line for _, line in BROKEN] + [b""]
-    assert {reason for reason, _ in BROKEN} == {*REJECTS, None} - {"too_large"}
+    assert {reason for reason, _ in BROKEN} == {*REJECTS, None} - {"too_large", *CHOSEN}
 
 
 @pytest.mark.parametrize(("reason", "line"), BROKEN)

@@ -25,6 +25,7 @@ from coursepack.stages.compose import (
     bucket_sums,
     check_families,
     demands,
+    families,
     make_atoms,
     plan,
 )
@@ -470,3 +471,25 @@ def test_derived_text_counts_towards_its_parents_epochs():
         _family(1, 120, {"books": 0.5, "rephrased": 0.5})
     with pytest.raises(PlanError, match=r"0\.5 of 'rephrased' \+ 0\.6 of 'questions'"):
         _family(1, 110, {"rephrased": 50 / 110, "questions": 60 / 110})
+
+
+@pytest.mark.parametrize(
+    ("parents", "expected"),
+    [
+        ({"b": "a", "c": "b"}, {"a": ("b", "c"), "b": ("c",)}),
+        ({"a": "a"}, {}),
+        ({"a": "b", "b": "a"}, {"b": ("a",), "a": ("b",)}),
+        ({"b": "a", "c": "a"}, {"a": ("b", "c")}),
+        ({"b": "elsewhere"}, {}),
+    ],
+)
+def test_families_reach_over_generations(parents, expected):
+    made = recipe(
+        [{"tokens": 1}],
+        source=[
+            {"name": name, "layout": "jsonl", "paths": ["x"]}
+            | ({"origin": {"derived_from": parents[name]}} if name in parents else {})
+            for name in "abc"
+        ],
+    )
+    assert families(made) == expected

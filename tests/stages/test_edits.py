@@ -205,7 +205,7 @@ def test_settings() -> None:
     assert [each.edit for each in edits.chain] == ["c4_lines", "unicode"]
     assert edits.chain[0].scopes == ("general", "web")
     assert edits.chain[1].scopes == ("*",)
-    assert edits.dump()[0]["min_words"] == 5
+    assert edits.c4_lines.min_words == 5
     assert Edits().chain == ()
     with pytest.raises(ValidationError, match="'unicode' stands twice in 'order'"):
         Edits.model_validate({"order": ["unicode", "unicode"]})

@@ -18,9 +18,7 @@ def documents(count=20):
             "language": pa.array([None] * count, pa.string()),
             "lot": [(n * 7) % count for n in rows],
             "head": [f"text\n{n} \x1b[31m" + "x" * 500 for n in rows],
-            "id": [f"i{n}" for n in rows],
-            "url": [f"u{n}" if n % 3 else None for n in rows],
-            "path": pa.array([None] * count, pa.string()),
+            "name": [f"u{n}" if n % 3 else None for n in rows],
             "words": pa.array(rows, pa.int32()),
             "tag": ["a" if n < 10 else None for n in rows],
         }
@@ -38,7 +36,7 @@ def test_the_nearest_to_a_threshold_come_first():
         (True, 9), (True, 7), (True, 5), (False, 11), (False, 13), (False, 15)
     ]  # fmt: skip
     assert {e.domain for e in found} == {"web"}
-    assert [e.name for e in found] == ["i9", "u7", "u5", "u11", "u13", "i15"]
+    assert [e.name for e in found] == ["", "u7", "u5", "u11", "u13", ""]
 
 
 def test_other_predicates_take_any_by_hash():
@@ -59,8 +57,10 @@ def test_no_document_steers_the_terminal():
 
 def test_beside_joins_by_document():
     table = pa.table({"doc": [2, 4, 6], "words": [1, 2, 3]})
-    samples = pa.table({"doc": [1, 4, 6, 9], "lot": [5, 6, 7, 8], "head": list("abcd")})
+    samples = pa.table(
+        {"doc": [1, 4, 6, 9], "lot": [5, 6, 7, 8], "head": list("abcd"), "name": list("wxyz")}
+    )
     assert beside(table, samples).to_pydict() == {
-        "doc": [4, 6], "words": [2, 3], "lot": [6, 7], "head": ["b", "c"]
+        "doc": [4, 6], "words": [2, 3], "lot": [6, 7], "head": ["b", "c"], "name": ["x", "y"]
     }  # fmt: skip
     assert beside(table.slice(0, 0), samples).num_rows == 0

@@ -55,6 +55,12 @@ KNOWN: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     ("openwebmath", "a", {"text": "T", "url": "u", "date": "d", "metadata": "{}"}, "math"),
     ("dolma", "a", {"id": "i", "text": "T", "source": "reddit", "created": "c"}, "dialogue"),
+    (
+        "ingested",
+        "a",
+        {"text": "T", "id": "i", "url": "u", "title": "t", "warc": "w", "charset": "utf-8"},
+        "web",
+    ),
     ("wikipedia", "a", {"id": "1", "url": "u", "title": "t", "text": "T"}, "encyclopedia"),
     ("c4", "a", {"text": "T", "timestamp": "t", "url": "u"}, "web"),
 ]

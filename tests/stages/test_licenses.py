@@ -23,7 +23,10 @@ from coursepack.stages.licenses import license_ids
         ("Our Own Licence", "our-own-licence"),
         ("", None),
         ("NOASSERTION", None),
-        ("unknown,mit", "mit"),
+        ("unknown,mit", "mit,unknown"),
+        ("MIT,NOASSERTION", "mit,unknown"),
+        ("unknown, none", None),
+        ("MIT,", "mit"),
         (None, None),
     ],
 )

@@ -15,7 +15,7 @@ from coursepack.pipeline.documents import MEASURED_RECORD, METADATA, RECORDS
 from coursepack.pipeline.hashing import content_hash
 from coursepack.pipeline.tasks import check_balance
 from coursepack.stages.families import FAMILIES, Family, column_groups
-from coursepack.stages.identity import record_columns
+from coursepack.stages.identity import hosts, record_columns
 from coursepack.stages.inventory import group_name
 from coursepack.stages.measure import Measured, MeasureTask, in_sample
 from coursepack.stages.minhash import band_hashes
@@ -31,7 +31,7 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 
 def _columns(records: pa.RecordBatch) -> dict[str, pa.Array]:
     text = records.column("text")
-    found = record_columns(records, content_hash(text), text, records.column("reject"))
+    found = record_columns(records, content_hash(text), text, records.column("reject"), False)
     return dict(zip(found.schema.names, found.columns, strict=True))
 
 
@@ -65,6 +65,22 @@ def test_slices_and_nulls(rows, skipped):
     sizes = [len((row["text"] or "").encode()) for row in rows]
     assert found["bytes"].to_pylist() == sizes[skipped:]
     assert sorted([*found, "doc"]) == sorted(MEASURED_RECORD.names)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://WWW.Example.org/", "example.org"),
+        ("https://me:pw@www.example.org:8080?q", "example.org"),
+        ("http://example.org.", "example.org"),
+        ("ftp://a.b.c/d", "a.b.c"),
+        ("example.org/a", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_host_of_a_url(url, host):
+    assert hosts(pa.array([url], pa.string())).to_pylist() == [host]
 
 
 @given(st.floats(0.001, 1), st.floats(0.001, 1))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from coursepack.stages.notebooks import cells, may_be_notebook
-from coursepack.stages.sql import sql_signals
+from coursepack.stages.sql import sql_parse_signals, sql_signals
 
 
 def jupyter(*sources: str | list[str]) -> str:
@@ -75,4 +75,5 @@ def test_sql_in_notebooks() -> None:
     assert found["sql_statements"] == [1, 1, 1, 2, 2, 0]
     assert found["sql_embedded"] == ["notebook"] * 5 + [None]
     assert all(0 < ratio < 0.6 for ratio in found["sql_char_ratio"][:5])
-    assert found["sql_parse_ratio"][:5] == [1.0] * 5
+    parsed = sql_parse_signals(pa.array(texts)).column(0).to_pylist()
+    assert parsed == [*[1.0] * 5, None]

@@ -10,10 +10,16 @@ from coursepack.pipeline.hashing import choice, content_hash
 from coursepack.stages.samples import HEAD_BYTES, OF_A_BATCH, heads_of, redacted, sample_columns
 
 
-def sampled(texts, access=None):
+def sampled(texts, access=None, urls=None):
     text = pa.array(texts, pa.string())
+    nothing = pa.nulls(len(texts), pa.string())
     records = pa.RecordBatch.from_pydict(
-        {"access": pa.array(access or [None] * len(texts), pa.string())}
+        {
+            "access": pa.array(access or nothing, pa.string()),
+            "url": pa.array(urls or nothing, pa.string()),
+            "path": nothing,
+            "id": pa.array([f"i{n}" for n in range(len(texts))], pa.string()),
+        }
     )
     return sample_columns(records, content_hash(text), text).to_pydict()
 
@@ -64,3 +70,23 @@ def test_a_head_is_long_enough_to_read():
     [head] = sampled(["人" * 5000])["head"]
     assert HEAD_BYTES - 3 < len(head.encode()) <= HEAD_BYTES
     assert redacted(pa.array(["plain"])).to_pylist() == ["plain"]
+
+
+def test_what_the_cut_splits_is_redacted_before_it():
+    key, mail = "AKIA" + "QYLPMN5HHHFPZAM2", "jo.doe.longname@gmail.com"
+    for secret in (key, mail):
+        for before in range(HEAD_BYTES - len(secret) - 2, HEAD_BYTES, 5):
+            [head] = sampled(["word " * (before // 5) + " " + secret + " and more " * 50])["head"]
+            assert not any(secret[k : k + 8] in head for k in range(len(secret) - 7))
+            assert len(head.encode()) <= HEAD_BYTES
+
+
+def test_names_are_redacted_too():
+    found = sampled(["a", "b"], urls=["http://x.org/u?mail=jo.doe@gmail.com", None])
+    assert found["name"][1] == "i1"
+    assert "jo.doe" not in found["name"][0]
+
+
+@pytest.mark.parametrize("said", ["restricted", "Restricted"])
+def test_records_may_say_that_they_are_restricted(said):
+    assert sampled(["a", "b"], access=[said, "internal"])["head"] == ["b"]
