@@ -68,9 +68,9 @@ _RATIOS: dict[str, tuple[float, float, float]] = {
     "byte_entropy": (3.0, 6.0, 1.0),
     "mean_line_chars": (5.0, 400.0, 3.0),
 }
-_OTHER_RATIO = (0.0, 0.4, 6.0)
+_OTHER_RATIO = (0.0, 0.4, 40.0)
 _COUNTS = {"words": (5.7, 1.2), "sentences": (2.8, 1.0), "stop_words": (1.6, 0.4)}  # lognormal
-_OTHER_COUNT = (0.0, 1.0)
+_OTHER_COUNT = (-2.0, 1.0)
 _TEXTS = {
     "language": ("en", "de", "fr", "zh"),
     "second_language": (None, "de"),

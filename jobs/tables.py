@@ -444,12 +444,23 @@ def verdict_parts(verdict: "Verdict", meanings: Mapping[str, str]) -> list[Rende
 
 
 def signal_parts(signals: Iterable["Signal"]) -> list[RenderableType]:
-    """The catalogue of signals."""
-    table = _table("signals a rule may name", "signal", "*type", "*unit", "*meaning", "*from")
-    table.columns[0].no_wrap = True  # names are to be copied
+    """The catalogue of signals, a table a family: what is measured together."""
+    families: dict[str, list[Signal]] = {}
     for signal in signals:
-        table.add_row(signal.name, str(signal.type), signal.unit, signal.meaning, signal.source)
-    return [table]
+        families.setdefault(signal.group, []).append(signal)
+    parts: list[RenderableType] = []
+    for family, members in families.items():
+        sources = {signal.source for signal in members}
+        common = f", from {sources.pop()}" if len(sources) == 1 else ""
+        table = _table(f"{family}{common}", "signal", "*type", "*unit", "*meaning")
+        if not common:
+            table.add_column("from", overflow="fold")
+        table.columns[0].no_wrap = True  # names are to be copied
+        for signal in members:
+            cells = (signal.name, str(signal.type), signal.unit, signal.meaning)
+            table.add_row(*cells, *(() if common else (signal.source,)))
+        parts.append(table)
+    return parts
 
 
 def count(number: int) -> str:
