@@ -68,7 +68,7 @@ _RATIOS: dict[str, tuple[float, float, float]] = {
     "byte_entropy": (3.0, 6.0, 1.0),
     "mean_line_chars": (5.0, 400.0, 3.0),
 }
-_OTHER_RATIO = (0.0, 0.4, 40.0)
+_OTHER_RATIO = (-0.001, 0.4, 40.0)  # below 0 it is 0, as most are
 _COUNTS = {"words": (5.7, 1.2), "sentences": (2.8, 1.0), "stop_words": (1.6, 0.4)}  # lognormal
 _OTHER_COUNT = (-2.0, 1.0)
 _TEXTS = {
@@ -190,7 +190,7 @@ def _column(field: pa.Field, chance: np.random.Generator, rows: int, doc: np.nda
         return pa.array(chance.random(rows) < 0.01)
     if pa.types.is_floating(kind):
         low, high, power = _RATIOS.get(name, _OTHER_RATIO)
-        return pa.array(low + (high - low) * chance.random(rows) ** power)
+        return pa.array(np.maximum(low + (high - low) * chance.random(rows) ** power, 0.0))
     if name in ("metadata", "lot"):
         return pa.array(chance.integers(1 << 62, size=rows))
     if pa.types.is_integer(kind):
@@ -202,7 +202,8 @@ def _column(field: pa.Field, chance: np.random.Generator, rows: int, doc: np.nda
         texts = pa.array(_TEXTS[name], pa.string())
         return texts.take(pa.array(np.minimum(chance.zipf(1.5, rows), len(texts)) - 1))
     if name in ("id", "url", "name"):
-        return pc.binary_join_element_wise("https://host.example/pages", pa.array(doc).cast(pa.string()), "/")  # fmt: skip
+        pages = pa.array(doc).cast(pa.string())
+        return pc.binary_join_element_wise("https://host.example/pages", pages, "/")
     if name == "head":
         return pa.array(["The first two thousand characters of a text. " * 45] * rows)
     return pa.nulls(rows, kind)

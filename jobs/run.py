@@ -21,7 +21,7 @@ from coursepack.stages.decide import Decided, decide
 from coursepack.stages.encode import encode
 from coursepack.stages.inventory import Inventory, take_inventory
 from coursepack.stages.lineage import write_lineage
-from coursepack.stages.measure import measure
+from coursepack.stages.measure import Failures, measure
 from coursepack.stages.pack import pack
 from coursepack.stages.report import Report, make_report, write_report
 from coursepack.stages.sampling import get_tokenizer
@@ -40,6 +40,7 @@ class Run:
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
     edits: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, Failures] = field(default_factory=dict)  # of code that makes signals
 
     @property
     def workspace(self) -> Workspace:
@@ -59,7 +60,7 @@ class Run:
             inventory = take_inventory(self.recipe, self.workspace, parallel)
         with self.timed("measure"):
             measured = measure(self.spark, self.recipe, inventory, self.progress)
-            self.edits = measured.edits()
+            self.edits, self.failures = measured.edits(), measured.failures()
         with self.timed("decide"):
             decided = decide(self.spark, self.recipe, inventory, measured, self.progress)
             write_lineage(
@@ -103,6 +104,7 @@ class Run:
             result,
             self.seconds,
             self.edits,
+            self.failures,
         )
         write_report(report, self.workspace.path("report", self.recipe.name))
         return report

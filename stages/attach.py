@@ -4,7 +4,7 @@ The table is Parquet, read by pyarrow inside tasks. Rows of the table that share
 all columns, and NaN is null; documents without a row get nulls, and are counted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +139,7 @@ def attach(
         scores = table_of(
             spark,
             range(len(table.files)),
-            _rows_of(table, right),
+            rows_of(table, right),
             from_arrow_schema(right),
             partitions,
         )
@@ -174,7 +174,11 @@ def _keys(measured: "Measured", on: str) -> Any:
     return read
 
 
-def _rows_of(table: Attached, schema: pa.Schema) -> Any:
+def rows_of(table: Attached, schema: pa.Schema) -> Callable[[int], Iterator[pa.RecordBatch]]:
+    """What reads file number n of the table, as a key and its signals; NaN is null.
+
+    Raises SourceError where the file has other columns than the first one.
+    """
     key = table.settings.key or table.settings.on
 
     def read(number: int) -> Iterator[pa.RecordBatch]:

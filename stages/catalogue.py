@@ -56,7 +56,9 @@ _TAKEN = frozenset(
 def check_name(where: str, name: str) -> None:
     """Raises RecipeError where a signal of the recipe's own cannot be called `name`; `where` begins the message."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise RecipeError(f"{where}: {name!r} is no name of a signal; those are snake case; rename it")
+        raise RecipeError(
+            f"{where}: {name!r} is no name of a signal; those are snake case; rename it"
+        )
     if name in _TAKEN:
         raise RecipeError(
             f"{where}: {name!r} is a column of coursepack's own tables, and cannot be a signal's name; rename it"

@@ -96,9 +96,9 @@ def own_groups(recipe: Recipe) -> list[OwnGroup]:
     for group in groups:
         if other := by_name.get(group.name):
             raise RecipeError(
-                f"signals: the columns of {other.signals[0].source!r} and of {group.signals[0].source!r} would have "
-                f"one name, {group.name!r}; name a function once, rename one of two, and give one of two steps of "
-                "datatrove a `signal`"
+                f"signals: {other.signals[0].source!r} and {group.signals[0].source!r} would both be measured as "
+                f"{group.name!r}; name each function once, rename one of two alike, and give one of two steps of "
+                "datatrove a `signal` of its own"
             )
         by_name[group.name] = group
     return groups
@@ -187,15 +187,16 @@ def _source(spec: ModuleSpec) -> bytes:
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of a function, of what it wraps, or of an object that is called."""
-    while isinstance(function, partial):
-        function = function.func
-    if not inspect.isroutine(function) and not hasattr(function, "__wrapped__"):
-        function = function.__call__
+    called: Any = function
+    while isinstance(called, partial):
+        called = called.func
+    if not inspect.isroutine(called) and not hasattr(called, "__wrapped__"):
+        called = called.__call__
     try:
-        return get_type_hints(function)
+        return get_type_hints(called)
     except NameError:  # some name is there for type checkers alone
         plain = {kind.__name__: kind for kind in _TYPES}
-        said = inspect.unwrap(function).__annotations__
+        said = inspect.unwrap(called).__annotations__
         return {
             name: plain.get(str(hint).replace(" ", "").removesuffix("|None"), hint)
             for name, hint in said.items()
@@ -213,8 +214,9 @@ def _row_type(function: Callable[..., Any]) -> pa.DataType | None:
         t for t in getattr(hints.get("return"), "__args__", (hints.get("return"),)) if t in _TYPES
     ]
     if len(kinds) != 1:
+        name = getattr(function, "__name__", str(function))
         raise RecipeError(
-            f"signals.python: {getattr(function, '__name__', function)!r} does not say what it returns; it takes {_FORMS}"
+            f"signals.python: {name!r} does not say what it returns; it takes {_FORMS}"
         )
     return _TYPES[kinds[0]]
 
@@ -295,7 +297,7 @@ def _careful(
 def _row_by_row(
     call: Callable[[int], tuple[Any, ...]], text: pa.Array, schema: pa.Schema
 ) -> pa.RecordBatch:
-    """A call a row; a row on which it raises, or returns another type, is null, and where there is a text has failed."""
+    """A call a row; one that raises, or returns another type, is null, and has failed where there is a text."""
     errors: list[str | None] = [None] * len(text)
     values: list[tuple[Any, ...]] = []
     for row, is_text in enumerate(text.is_valid().to_pylist()):
@@ -305,7 +307,8 @@ def _row_by_row(
                 pa.scalar(value, kind)
         except SourceError:
             raise
-        except Exception as error:  # whatever the user's code raises; its message may quote the text
+        except Exception as error:  # whatever the user's code raises
+            # its message may quote the text
             errors[row] = type(error).__name__ if is_text else None
             found = (None,) * len(schema)
         values.append(found)

@@ -20,6 +20,7 @@ from coursepack.pipeline.workspace import Record
 from coursepack.stages.compose import Composition
 from coursepack.stages.decide import EXACT, NEAR, SAME_URL, Decided
 from coursepack.stages.encode import Encoded
+from coursepack.stages.measure import Failures
 from coursepack.stages.pack import shards_of
 from coursepack.stages.rules import rules_of
 
@@ -85,6 +86,7 @@ def make_report(
     result: str,
     seconds: Mapping[str, float],
     edits: Mapping[str, int],
+    failures: Mapping[str, Failures],
 ) -> Report:
     """Gather the report of a finished run."""
     funnel = decided.funnel()
@@ -105,7 +107,10 @@ def make_report(
         _mixture(composition, encoded, records),
         _plan(composition),
         _packing(composition, records),
-        _warnings(recipe, funnel, decided.fires()),
+        [
+            *(f"the code of {name!r} {failed}" for name, failed in failures.items()),
+            *_warnings(recipe, funnel, decided.fires()),
+        ],
         dict(seconds),
         dict(edits),
     )

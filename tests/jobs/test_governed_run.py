@@ -68,7 +68,7 @@ def recipe(folder: Path, workspace: Path, **changes: Any) -> Recipe:
             source("mixed", "auto"),
         ],
         "edits": {"order": ["unicode", "pii", "credentials"], "pii": {"emails": "redact"}},
-        "signals": {"python": ["acme_signals:table_refs"]},
+        "signals": {"python": ["acme_signals:table_refs", "acme_signals:length"]},
         "rules": {
             "joins": {"scope": "web", "drop": "table_refs > 0"},
             "licence": {

@@ -9,6 +9,7 @@ from coursepack.pipeline.workspace import Dataset, Record
 from coursepack.stages.compose import Arc, Atom, Composition, Stream
 from coursepack.stages.decide import Decided
 from coursepack.stages.encode import Encoded
+from coursepack.stages.measure import Failures
 from coursepack.stages.pack import shards_of
 from coursepack.stages.report import FUNNEL, MIXTURE, PLAN, make_report, read_report, write_report
 
@@ -76,6 +77,7 @@ def report(tmp_path):
         "somewhere",
         {"pack": 1.5},
         {"pii/email": 3},
+        {"own_f": Failures(2, 4, ("ValueError",))},
     )
 
 
@@ -118,6 +120,7 @@ def test_packing_sums_the_shards_of_a_stream(report):
 
 def test_warnings(report):
     assert report.warnings == [
+        "the code of 'own_f' failed on 2 of 4 texts (ValueError)",
         "source 's': 1 of 12 records were rejected",
         "rule 'short' fires on 64% of source 's'",  # not on more than half of t
         "rule 'idle' never fires",
@@ -137,7 +140,7 @@ def test_the_alarm_of_a_source_that_loses_too_much(tmp_path, alarm, warns):
         Decided(Dataset(""), {"g": Record("g", "", 15, 0, "", counts)}),
         Encoded(Dataset(""), {}),
         Composition((), {}, none, none, none[:, 0], (), (), ()),
-        {}, 1, "r", {}, {},
+        {}, 1, "r", {}, {}, {},
     )  # fmt: skip
     text = f"source 's' lost 87% of its documents to duplicates (dedup.alarm is {alarm:.0%})"
     assert found.warnings == ([text] if warns else [])
