@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -243,10 +244,10 @@ class Asked:
 
 def ask(made: Made, files: int, changes: Changes, most: int | None = None) -> Asked:
     """What `whatif` says of the first `files` files; a sample of `most` documents, if they have more."""
-    stage.MOST_DOCUMENTS = stage.MOST_DOCUMENTS if most is None else most
-    start = time.monotonic()
-    answer = stage.whatif(made.recipe(files), changes)
-    return Asked(answer, time.monotonic() - start)
+    with patch.object(stage, "MOST_DOCUMENTS", most or stage.MOST_DOCUMENTS):
+        start = time.monotonic()
+        answer = stage.whatif(made.recipe(files), changes)
+        return Asked(answer, time.monotonic() - start)
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -77,7 +77,7 @@ def _edit_parts(edits: Mapping[str, int]) -> list[RenderableType]:
     """What local edits replaced or deleted."""
     if not edits:
         return []
-    table = _table("local edits", "edit", "*of", "spans")
+    table = new_table("local edits", "edit", "*of", "spans")
     for name, number in edits.items():
         edit, _, kind = name.partition("/")
         table.add_row(edit, kind, count(number))
@@ -88,7 +88,7 @@ def ingest_parts(counts: Mapping[str, int]) -> list[RenderableType]:
     """What became of the records of archives."""
     from coursepack.stages.warc import DROPS
 
-    table = _table(
+    table = new_table(
         f"records: {counts['in']:,} read, {counts['out']:,} documents",
         "dropped",
         "records",
@@ -106,7 +106,7 @@ def funnel_parts(funnel: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     kept = sum(row["documents"] for row in funnel if not row["reason"])
     size = sum(row["bytes"] for row in funnel if not row["reason"])
     title = f"documents: {read:,} read, {kept:,} kept ({percent(kept, read)}), {bytes_text(size)} of text"
-    by_source = _table(
+    by_source = new_table(
         title, "source", "read", "rejected", "rules", "exact", "near", "kept", "kept %"
     )
     for source in dict.fromkeys(row["source"] for row in funnel):
@@ -125,7 +125,7 @@ def funnel_parts(funnel: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     if not reasons:
         return [by_source]
     ordered = sorted(reasons.items(), key=lambda item: (-sum(item[1].values()), item[0]))
-    by_reason = _table("dropped, by reason", "reason", "documents", "of all", "*mostly from")
+    by_reason = new_table("dropped, by reason", "reason", "documents", "of all", "*mostly from")
     for reason, sources in ordered[:_REASONS]:
         largest = sorted(sources, key=lambda name: (-sources[name], name))[:_REASON_SOURCES]
         number = sum(sources.values())
@@ -151,7 +151,7 @@ def _mixture_parts(report: "Report") -> list[RenderableType]:
     plan = pa.Table.from_pylist(report.plan, PLAN)
     total = sum(row["tokens"] for row in report.mixture)
     title = f"tokens: {count(total)} packed, vocabulary {report.vocabulary:,}"
-    table = _table(title, "phase", "*domain", "planned", "packed", "repeated", "share", "epochs")
+    table = new_table(title, "phase", "*domain", "planned", "packed", "repeated", "share", "epochs")
     last = None
     for row in summarise(mixture, plan, ("phase", "domain")).to_pylist():
         phase = "" if row["phase"] == last else row["phase"]
@@ -165,7 +165,7 @@ def _mixture_parts(report: "Report") -> list[RenderableType]:
 
 def _packing_parts(report: "Report") -> list[RenderableType]:
     names = ("length", "shards", "sequences", "tokens", "padding", "size")
-    table = _table("shards", "phase", *names)
+    table = new_table("shards", "phase", *names)
     for row in report.packing:
         table.add_row(
             row["phase"],
@@ -244,7 +244,7 @@ def source_parts(draft: "Draft") -> list[RenderableType]:
 def check_parts(recipe: "Recipe", checked: Sequence["Checked"]) -> list[RenderableType]:
     """The sources of a recipe, and how the records looked at fit their layouts."""
     names = ("files", "size", "looked at", "rejected")
-    table = _table(f"{recipe.name}: sources", "source", "*layout", "*domains", *names)
+    table = new_table(f"{recipe.name}: sources", "source", "*layout", "*domains", *names)
     parts: list[RenderableType] = [table]
     for entry in checked:
         seen, bad = entry.look, sum(entry.look.rejects.values())
@@ -262,7 +262,7 @@ def check_parts(recipe: "Recipe", checked: Sequence["Checked"]) -> list[Renderab
             parts.append(Text(f"! {seen.url}: {reasons}; the first: {seen.detail}", style="yellow"))
         if not seen.records:
             parts.append(Text(f"! {seen.url} has no records", style="yellow"))
-    phases = _table("phases", "phase", "tokens", "*length", "epochs", "*mixture")
+    phases = new_table("phases", "phase", "tokens", "*length", "epochs", "*mixture")
     for phase in recipe.phase:
         mixture = ", ".join(f"{name} {weight:g}" for name, weight in phase.mixture.items())
         lengths = " ".join(map(count, phase.lengths))
@@ -275,7 +275,7 @@ def check_parts(recipe: "Recipe", checked: Sequence["Checked"]) -> list[Renderab
 def stats_parts(name: str, table: pa.Table, keys: Sequence[str]) -> list[RenderableType]:
     """The result of `stats.mixture_stats` or `stats.funnel_stats`."""
     columns = [name for name in table.column_names if not _empty(table[name])]
-    shown = _table(name, *(f"*{column}" if column in keys else column for column in columns))
+    shown = new_table(name, *(f"*{column}" if column in keys else column for column in columns))
     for row in table.to_pylist():
         shown.add_row(*(_cell(column, row[column]) for column in columns))
     return [shown]
@@ -298,7 +298,7 @@ def _cell(column: str, value: Any) -> str:
 def whatif_parts(answer: "Answer") -> list[RenderableType]:
     """What stays of each source now and with the changes, and what each changed rule does."""
     sampled = answer.share < 1
-    table = _table(
+    table = new_table(
         f"{answer.recipe}: documents that stay", "source", "*domain", "now", "then", "change",
         "text now", "then", "tokens now", "then",
     )  # fmt: skip
@@ -346,7 +346,7 @@ def _rounded(number: int) -> str:
 
 
 def _examples_table(examples: "Sequence[Example]") -> Table:
-    table = _table("documents of the sample", "*rule", "*side", "*values", "*document", "*text")
+    table = new_table("documents of the sample", "*rule", "*side", "*values", "*document", "*text")
     before = ("", True)
     for example in examples:
         side = (
@@ -370,7 +370,7 @@ def _value(value: object) -> str:
 
 
 def _effects_table(effects: "Sequence[Effect]") -> Table:
-    table = _table("rules", "rule", "*when", "*drops", "fires on", "alone drops")
+    table = new_table("rules", "rule", "*when", "*drops", "fires on", "alone drops")
     for effect in effects:
         title = effect.name + _scope_text(effect.scope)
         now = ("now", effect.now, effect.fires_now, effect.alone_now)
@@ -397,7 +397,7 @@ def _curve_tables(curve: "Sequence[Point]") -> Iterator[Table]:
     kept = {(point.threshold, point.domain): point.kept for point in curve}
     for start in range(0, len(domains), _CURVE_DOMAINS):
         shown = domains[start : start + _CURVE_DOMAINS]
-        table = _table("documents / tokens that stay, by threshold", "below", *shown)
+        table = new_table("documents / tokens that stay, by threshold", "below", *shown)
         for threshold in dict.fromkeys(point.threshold for point in curve):
             found = [kept[threshold, domain] for domain in shown]
             cells = [f"{_rounded(one.documents)} / {_rounded(one.tokens)}" for one in found]
@@ -408,7 +408,7 @@ def _curve_tables(curve: "Sequence[Point]") -> Iterator[Table]:
 def status_parts(entries: Sequence["Entry"]) -> list[RenderableType]:
     """The datasets of a workspace."""
     columns = ("*step", "*dataset", "*state", "files", "rows", "size", "*when (UTC)", "*used by")
-    table = _table(None, *columns)
+    table = new_table(None, *columns)
     for entry in entries:
         took = f" in {duration(entry.seconds)}" if entry.seconds is not None else ""
         table.add_row(
@@ -432,7 +432,7 @@ def _short(name: str) -> str:
 
 def verdict_parts(verdict: "Verdict", meanings: Mapping[str, str]) -> list[RenderableType]:
     """What was checked of a result, and what is wrong; `meanings` says what each check is."""
-    table = _table(None, "check", "looked at", "*verdict", "*meaning")
+    table = new_table(None, "check", "looked at", "*verdict", "*meaning")
     for check in verdict.checks:
         wrong = len(check.problems)
         said = (
@@ -452,7 +452,7 @@ def signal_parts(signals: Iterable["Signal"]) -> list[RenderableType]:
     for family, members in families.items():
         sources = {signal.source for signal in members}
         common = f", from {sources.pop()}" if len(sources) == 1 else ""
-        table = _table(f"{family}{common}", "signal", "*type", "*unit", "*meaning")
+        table = new_table(f"{family}{common}", "signal", "*type", "*unit", "*meaning")
         if not common:
             table.add_column("from", overflow="fold")
         table.columns[0].no_wrap = True  # names are to be copied
@@ -495,7 +495,7 @@ def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _table(title: str | None, *columns: str) -> Table:
+def new_table(title: str | None, *columns: str) -> Table:
     """A table; the first column and those with a * are text, the others numbers."""
     table = Table(
         title=title,

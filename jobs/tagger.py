@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from coursepack.jobs.run import started
-from coursepack.jobs.tables import count
+from coursepack.jobs.tables import count, new_table
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
 from coursepack.stages.evaluation import NONE
@@ -58,7 +56,7 @@ def tagger_parts(trained: Trained) -> list[RenderableType]:
     judged, macro = trained.evaluation, trained.evaluation.macro_f1
     total = sum(map(sum, judged.matrix))
     title = f"macro-F1 {_shown(macro)} on {total:,} held-out documents"
-    scores = _table(title, "label", "trained on", "held out", "precision", "recall", "F1")
+    scores = new_table(title, "label", "trained on", "held out", "precision", "recall", "F1")
     for label in judged.labels:
         found = (judged.precision(label), judged.recall(label), judged.f1(label))
         sizes = (trained.documents.get(label, 0), judged.documents(label))
@@ -66,7 +64,7 @@ def tagger_parts(trained: Trained) -> list[RenderableType]:
     parts: list[RenderableType] = [scores]
     guesses = (*judged.labels, NONE)
     if len(judged.labels) <= _MATRIX_LABELS:
-        matrix = _table("which are taken for which", "label", *guesses)
+        matrix = new_table("which are taken for which", "label", *guesses)
         for label, row in zip(judged.labels, judged.matrix, strict=True):
             matrix.add_row(label, *map(count, row))
         parts.append(matrix)
@@ -77,7 +75,7 @@ def tagger_parts(trained: Trained) -> list[RenderableType]:
             for guess, number in zip(guesses, row, strict=True)
             if number and guess != label
         ]
-        table = _table("most often wrong", "label", "taken for", "documents")
+        table = new_table("most often wrong", "label", "*taken for", "documents")
         for number, label, guess in sorted(wrong)[:_WRONG]:
             table.add_row(label, guess, count(-number))
         parts.append(table)
@@ -89,19 +87,3 @@ def tagger_parts(trained: Trained) -> list[RenderableType]:
 
 def _shown(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.4f}"
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        header_style="dim",
-    )
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place == 0 else "right")
-    return table

@@ -4,9 +4,12 @@ Input groups stream by. A document without duplicates ends in a count by (class,
 of a cluster is kept as a row, since the rules say which member stays. The tables are DuckDB's.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -24,12 +27,16 @@ from coursepack.stages.examples import beside
 from coursepack.stages.inventory import Inventory
 from coursepack.stages.measure import Measured, in_sample
 from coursepack.stages.own_signals import signals_of
-from coursepack.stages.rules import Rule, scope_sql, verdict_sql
+from coursepack.stages.rules import Rule, scope_sql
 
+_T = TypeVar("_T")
 MOST_RULES = 63  # bits of an int64 that is not negative
 # Rows that one query counts: planning a query of many rules takes as long as counting 50,000 rows.
 _BATCH_ROWS = 500_000
+_FEW = 0.5  # share of rows below which it pays to copy them before rules are judged
+_AHEAD = 2  # input groups read before they are wanted
 _RECORD = ("doc", "content", "bytes", "metadata", "subset", "reject")
+_JUDGED = ("_class", "_source", "doc", "bytes", "content", "metadata")
 _TABLES = """
 create table classes (class bigint, source varchar, domain varchar, language varchar);
 create table rejects (class bigint, documents bigint);
@@ -64,6 +71,18 @@ class Tally:
     def __post_init__(self) -> None:
         self.connection.execute(_TABLES)
 
+    @cached_property
+    def _scope_sql(self) -> str:
+        """The bits of the rules that a (source, domain, language) is under."""
+        bits: dict[tuple[str, ...], int] = {}
+        for number, rule in enumerate(self.rules):
+            bits[rule.scope] = bits.get(rule.scope, 0) | 1 << number
+        rules = {rule.scope: rule for rule in self.rules}
+        scopes = [
+            f"({scope_sql(rules[scope]).duckdb})::bigint * {of}" for scope, of in bits.items()
+        ]
+        return " + ".join(scopes) or "0"
+
     def read(
         self,
         inventory: Inventory,
@@ -82,16 +101,25 @@ class Tally:
         tags = ["tag"] if uses_tags(self.recipe) else []
         wanted = _by_group([*signals, *tags], signals_of(self.recipe))
         waiting: list[pa.Table] = []
-        for group in inventory.groups:
+        to_show: list[pa.Table] = []
+
+        def load(group: int) -> tuple[pa.Table, pa.Table | None]:
             table = self._documents(inventory, measured, group, wanted)
-            if shown:
-                self.samples.append(self._named(beside(table, shown(group))))
+            return table, beside(table, shown(group)) if shown else None
+
+        for table, sample in _ahead(load, inventory.groups):
+            if sample is not None:
+                to_show.append(sample)
             waiting.append(table)
             if sum(table.num_rows for table in waiting) >= _BATCH_ROWS:
                 self._add(pa.concat_tables(waiting), clusters)
                 waiting = []
         if any(table.num_rows for table in waiting):
             self._add(pa.concat_tables(waiting), clusters)
+        if to_show:
+            self.samples.append(
+                self._named(pa.concat_tables(to_show, promote_options="permissive"))
+            )
 
     def _documents(
         self, inventory: Inventory, measured: Measured, group: int, wanted: Mapping[str, list[str]]
@@ -126,20 +154,22 @@ class Tally:
 
     def _add(self, table: pa.Table, clusters: tuple[np.ndarray, np.ndarray]) -> None:
         table = table.append_column("_class", pa.array(self._class_of(table)))
-        rejected = pc.is_valid(table["reject"])
-        if pc.any(rejected).as_py():
-            self._query("insert into rejects select _class, count(*) from documents group by all",
-                        table.filter(rejected))  # fmt: skip
-            table = table.filter(pc.invert(rejected))
+        rejected = pc.is_valid(table["reject"]).to_numpy()
+        if rejected.any():
+            self._insert("insert into rejects select _class, count(*) from rows group by all",
+                         table.select(["_class"]).filter(pa.array(rejected)))  # fmt: skip
         component = component_of(table["doc"].to_numpy(), *clusters)
+        counted = ~rejected
         if self.share < 1:
-            chosen = self._chosen(table["content"], component)
-            table, component = table.filter(pa.array(chosen)), component[chosen]
-        alone = component < 0
-        self._add_alone(table if alone.all() else table.filter(pa.array(alone)))
-        if not alone.all():
-            table = table.append_column("_component", pa.array(component))
-            self._add_members(table.filter(pa.array(~alone)))
+            counted &= self._chosen(table["content"], component)
+        if counted.mean() < _FEW:
+            table, component = table.filter(pa.array(counted)), component[counted]
+            counted = np.ones(len(component), np.bool_)
+        # rules are judged on all rows: to copy most rows of many columns takes as long
+        table = self._judged(table).append_column("_component", pa.array(component))
+        self._add_alone(table.filter(pa.array(counted & (component < 0))))
+        if (members := counted & (component >= 0)).any():
+            self._add_members(table.filter(pa.array(members)))
 
     def _chosen(self, content: pa.ChunkedArray, component: np.ndarray) -> np.ndarray:
         """The hash sample: by content where alone, else by whole clusters, which share their fate."""
@@ -149,10 +179,10 @@ class Tally:
         return np.where(component < 0, chosen, hashes < int(self.share * float(1 << CHOICE_BITS)))
 
     def _add_alone(self, table: pa.Table) -> None:
-        self._query(
-            f"""insert into cube select _class, failed, step, count(*), sum(bytes),
-            sum(bytes::double * bytes) from ({self._judged("_class, bytes")}) group by all""",
-            table,
+        self._insert(
+            """insert into cube select _class, failed, step, count(*), sum(bytes),
+            sum(bytes::double * bytes) from rows group by all""",
+            table.select(["_class", "failed", "step", "bytes"]),
         )
 
     def _add_members(self, table: pa.Table) -> None:
@@ -161,54 +191,62 @@ class Tally:
         names = pa.array([s.name for s in sources]).take(pa.array(source))
         priorities = np.array([s.priority for s in sources], np.int64)[source]
         table = table.append_column("_name", names).append_column("_priority", pa.array(priorities))
-        columns = "bytes, _component, doc, _name, _priority, content, metadata"
-        self._query(
-            f"""insert into members select _class, failed, step, {columns}
-            from ({self._judged("_class, " + columns)})""",
+        self._insert(
+            """insert into members select _class, failed, step, bytes, _component, doc, _name,
+            _priority, content, metadata from rows""",
             table,
         )
 
-    def _judged(self, columns: str) -> str:
-        """SQL of `documents` with `failed`, the rules that fire, and `step`.
+    def _judged(self, table: pa.Table) -> pa.Table:
+        """What is asked of documents later on, with `failed`, the rules that fire, and `step`.
 
-        Plain sums, so that DuckDB evaluates each verdict once, over whole vectors.
+        A sum of constants, as `rules.verdict_sql` has it: to DuckDB a sum of products is twice the work.
         """
-        bits = [f"({verdict_sql(rule).duckdb})::bigint * {1 << number}"
-                for number, rule in enumerate(self.rules)]  # fmt: skip
-        steps = [f"1 - coalesce({step}, false)::bigint" for step in self.steps]
-        return (
-            f"select {columns}, (({' + '.join(bits) or '0'}) & _scope)::bigint as failed, "
+        bits = [
+            f"case when {rule.fires.duckdb} then {1 << number}::bigint else 0 end"
+            if rule.unknown == "keep"
+            else f"case when not ({rule.fires.duckdb}) then 0 else {1 << number}::bigint end"
+            for number, rule in enumerate(self.rules)
+        ]
+        steps = [f"case when {step} then 0 else 1::bigint end" for step in self.steps]
+        scopes = np.array(self._scopes, np.int64)[table["_class"].to_numpy()]
+        self.connection.register("documents", table.append_column("_scope", pa.array(scopes)))
+        judged = self.connection.sql(
+            f"select (({' + '.join(bits) or '0'}) & _scope)::bigint as failed, "
             f"({' + '.join(steps) or '0'})::bigint as step from documents"
-        )
-
-    def _query(self, sql: str, documents: pa.Table) -> None:
-        scopes = np.array(self._scopes, np.int64)[documents["_class"].to_numpy()]
-        self.connection.register("documents", documents.append_column("_scope", pa.array(scopes)))
-        self.connection.execute(sql)
+        ).to_arrow_table()  # in the order of `documents`: preserve_insertion_order is on
         self.connection.unregister("documents")
+        table = table.select(_JUDGED)
+        for name in judged.schema.names:
+            table = table.append_column(name, judged[name])
+        return table
+
+    def _insert(self, sql: str, rows: pa.Table) -> None:
+        self.connection.register("rows", rows)
+        self.connection.execute(sql)
+        self.connection.unregister("rows")
 
     def _class_of(self, table: pa.Table) -> np.ndarray:
-        """The number (int64) of each record's (source, domain, language); new ones are numbered."""
+        """The number (int64) of each record's (source, domain, language); new ones are numbered.
+
+        Domains and numbers are looked up once for each different (source, subset, tag, language).
+        """
         source = table["_source"].to_numpy()
-        domain = domain_column(self.recipe, source, table["subset"], self._tag(table))
-        domain = domain.dictionary_encode()
-        parts = [source, domain.indices.to_numpy()]
-        languages: list[str | None] = [None]
+        names = ["subset", *(["tag"] if uses_tags(self.recipe) else [])]
         if any("lang=" in text for rule in self.rules for text in rule.scope):
-            language = table["language"].combine_chunks().dictionary_encode()
-            languages = [*language.dictionary.to_pylist(), None]
-            parts.append(
-                pc.fill_null(language.indices, len(languages) - 1).to_numpy(zero_copy_only=False)
-            )
-        else:
-            parts.append(np.zeros(len(source), np.int64))
-        shape = (len(self.recipe.source), max(1, len(domain.dictionary)), len(languages))
-        code = np.ravel_multi_index(tuple(part.astype(np.int64) for part in parts), shape)
-        number = np.full(int(np.prod(shape)), -1, np.int64)
-        for there in np.flatnonzero(np.bincount(code, minlength=len(number))):
-            s, d, lang = np.unravel_index(there, shape)
-            number[there] = self._number(int(s), domain.dictionary[int(d)].as_py(), languages[lang])
-        found: np.ndarray = number[code]
+            names.append("language")
+        texts = {name: table[name].combine_chunks().dictionary_encode() for name in names}
+        parts = [source, *(_codes(column) for column in texts.values())]
+        shape = [len(self.recipe.source), *(len(c.dictionary) + 1 for c in texts.values())]
+        code = pa.array(np.ravel_multi_index(tuple(parts), tuple(shape))).dictionary_encode()
+        place = code.indices.to_numpy()
+        first = np.empty(len(code.dictionary), np.int64)
+        first[place] = np.arange(len(place))  # a row that has the code
+        rows, sources = table.select(names).take(pa.array(first)), source[first].tolist()
+        domains = domain_column(self.recipe, source[first], rows["subset"], self._tag(rows))
+        languages = rows["language"].to_pylist() if "language" in names else [None] * len(first)
+        keys = zip(sources, domains.to_pylist(), languages, strict=True)
+        found: np.ndarray = np.array([self._number(*key) for key in keys], np.int64)[place]
         return found
 
     def _tag(self, table: pa.Table) -> pa.ChunkedArray | None:
@@ -222,10 +260,8 @@ class Tally:
             self.connection.execute(
                 "insert into classes values (?, ?, ?, ?)", [self._classes[key], *named]
             )
-            bits = [f"({scope_sql(rule).duckdb})::bigint * {1 << number}"
-                    for number, rule in enumerate(self.rules)]  # fmt: skip
             [[scope]] = self.connection.execute(
-                f"select ({' + '.join(bits) or '0'})::bigint from "
+                f"select ({self._scope_sql})::bigint from "
                 "(select ? as source, ? as domain, ?::varchar as language)",
                 named,
             ).fetchall()
@@ -245,10 +281,33 @@ def component_of(doc: np.ndarray, known: np.ndarray, component: np.ndarray) -> n
     low, high = np.searchsorted(known, [doc.min(), doc.max() + 1])
     if low == high:
         return found
+    if np.all(doc[1:] > doc[:-1]):  # members are fewer than documents: look those up
+        at = np.minimum(np.searchsorted(doc, known[low:high]), len(doc) - 1)
+        hit = doc[at] == known[low:high]
+        found[at[hit]] = component[low:high][hit]
+        return found
     at = np.minimum(np.searchsorted(known[low:high], doc) + low, high - 1)
     hit = known[at] == doc
     found[hit] = component[at[hit]]
     return found
+
+
+def _codes(column: pa.DictionaryArray) -> np.ndarray:
+    """The place of each value in the dictionary, int64; behind it where there is none."""
+    codes = column.indices.fill_null(len(column.dictionary))
+    found: np.ndarray = codes.to_numpy(zero_copy_only=False).astype(np.int64)
+    return found
+
+
+def _ahead(load: Callable[[int], _T], groups: Sequence[int]) -> Iterator[_T]:
+    """What `load` gives for each group, made by another thread while the ones before are counted."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(load, group) for group in groups[:_AHEAD])
+        for number in range(len(groups)):
+            loaded = waiting.popleft().result()
+            if number + _AHEAD < len(groups):
+                waiting.append(pool.submit(load, groups[number + _AHEAD]))
+            yield loaded
 
 
 def _by_group(signals: Sequence[str], known: Mapping[str, Signal]) -> dict[str, list[str]]:

@@ -384,15 +384,16 @@ def _fates(asked: _Asked) -> str:
 
     Of a cluster, the best eligible member stays: the order is that of `decide.keep_one`.
     """
-    best = (
-        "arg_min({class: class, bytes: bytes, doc: doc}, "
-        "{a: -priority, b: content, c: metadata, d: source, e: doc})"
-    )
+    best = "arg_min({class: class, bytes: bytes, doc: doc}, place)"
     return f"""
+    create table ranked as
+        select class, failed, step, bytes, component, doc, row_number() over (
+            partition by component order by priority desc, content, metadata, source, doc
+        ) as place from members;
     create table best as
         select {best} filter (failed & {asked.now} = 0) as old,
                {best} filter (failed & {asked.then} = 0) as new
-        from members where failed & {asked.now} = 0 or failed & {asked.then} = 0 group by component;
+        from ranked where failed & {asked.now} = 0 or failed & {asked.then} = 0 group by component;
     create table fates as
         select class, failed & {asked.now} = 0 as now, failed & {asked.then} = 0 as then_,
                documents, bytes, squares from cube
@@ -571,19 +572,14 @@ def _curve(
     rows = list(
         tally.rows(
             f"""
-            with places as (
-                select *, row_number() over (
-                    partition by component order by priority desc, content, metadata, source, doc
-                ) as place from members where failed & {asked.then} = 0
-            ),
-            stays as (
+            with stays as (
                 select class, 0 as first, step as last, documents, bytes from cube
                 where failed & {asked.then} = 0
                 union all
                 select class, coalesce(max(step) over (
                     partition by component order by place
                     rows between unbounded preceding and 1 preceding), 0), step, 1, bytes
-                from places
+                from ranked where failed & {asked.then} = 0
             )
             select number, source, domain,
                    coalesce(sum(documents) filter (first <= number and number < last), 0)::bigint as documents,

@@ -473,6 +473,7 @@ def test_component_of_documents():
     known, component = np.array([2, 5, 9]), np.array([20, 50, 90])
     doc = np.array([9, 1, 2, 6, 5, 100])
     assert component_of(doc, known, component).tolist() == [90, -1, 20, -1, 50, -1]
+    assert component_of(np.sort(doc), known, component).tolist() == [-1, 20, 50, -1, 90, -1]
     assert component_of(np.array([3, 4]), known, component).tolist() == [-1, -1]
     assert component_of(doc, known[:0], component[:0]).tolist() == [-1] * 6
     assert component_of(doc[:0], known, component).tolist() == []
