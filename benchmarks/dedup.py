@@ -37,8 +37,8 @@ from coursepack.pipeline.tasks import run_tasks
 from coursepack.pipeline.workspace import Workspace
 from coursepack.stages.check import check
 from coursepack.stages.decide import EXACT, NEAR, Decided, decide
-from coursepack.stages.inventory import Inventory, take_inventory
 from coursepack.stages.families import column_groups
+from coursepack.stages.inventory import Inventory, take_inventory
 from coursepack.stages.measure import Measured, MeasureTask, measure
 from coursepack.stages.minhash import candidate_probability
 

@@ -60,7 +60,8 @@ _UNSAID = {"", "none", "null", "unknown", "no license", "no-license", "noasserti
 def license_ids(names: pa.Array) -> pa.Array:
     """The identifiers of each row's licences (string), sorted, with commas between; null where none is said.
 
-    A part that says nothing, beside others, is `unknown`. Several licences are what the corpus joins by commas, as The Stack's lists are; each must be allowed.
+    Several licences are what the corpus joins by commas, as The Stack's lists are; each must be allowed, so a part
+    that says nothing, beside others, is `unknown`.
     """
     codes = names.dictionary_encode()
     known = [_joined(name.as_py()) for name in codes.dictionary]  # one call a distinct name

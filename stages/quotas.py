@@ -19,8 +19,9 @@ _BUCKET_BITS = 12
 def within_quota(decisions: "DataFrame", quota: Quota) -> "DataFrame":
     """`decisions` with `keep` false and the quota's name as `reason` where a group is over its quota.
 
-    The first document in hash order that does not fit ends its group. Columns asked for: keep, reason, bytes, domain, source, language, `lot` (bigint in [0, 2^62), a hash of the
-    content) and the quota's signal. Documents of equal `lot` stay or go together.
+    The first document in hash order that does not fit ends its group; documents of equal `lot` stay or go together.
+    Columns asked for: keep, reason, bytes, domain, source, language, `lot` (bigint in [0, 2^62), a hash of the
+    content) and the quota's signal.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F

@@ -53,7 +53,17 @@ def folder(tmp_path: Path) -> Path:
 def test_commands_are_those_that_were_promised():
     assert set(COMMANDS) == {
         *("demo", "init", "check", "run", "curate", "train-tokenizer", "pack"),
-        *("stats", "status", "schema", "signals", "verify", "whatif", "annotate", "tagger", "ingest"),
+        *(
+            "stats",
+            "status",
+            "schema",
+            "signals",
+            "verify",
+            "whatif",
+            "annotate",
+            "tagger",
+            "ingest",
+        ),
     }
 
 

@@ -177,7 +177,10 @@ def test_a_file_without_a_footer_is_one_record(tmp_path, keep):
     assert (row["place"], row["reject"]) == (0, "broken_record")
     assert row["detail"].startswith("damaged Parquet file: ")
     assert rows_of(Split(split.url, 5, 9)) == []
-    assert [found[:2] for found in read_places(split.url, PARQUET, [0, 3])] == [(0, None), (3, None)]
+    assert [found[:2] for found in read_places(split.url, PARQUET, [0, 3])] == [
+        (0, None),
+        (3, None),
+    ]
 
 
 def test_a_damaged_row_group_rejects_its_rows_alone(tmp_path):

@@ -549,6 +549,8 @@ def test_files_that_are_not_local():
             middle = whole[50]["place"]
             parts = rows_of(Split(url, 0, middle), layout) + rows_of(Split(url, middle), layout)
             assert parts == whole
-            assert [found[:2] for found in read_places(url, layout, [middle])] == [(middle, "text 50")]
+            assert [found[:2] for found in read_places(url, layout, [middle])] == [
+                (middle, "text 50")
+            ]
     finally:
         store.rm("/raw", recursive=True)

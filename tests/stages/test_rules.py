@@ -443,7 +443,9 @@ def test_expand_keeps_recipe_order_and_negates_keep() -> None:
     assert rules[of_code].scope == ("code",)
     assert verdict_sql(rules[of_code]).duckdb == "COALESCE(NOT (\"language\" IN ('mit')), TRUE)"
     assert verdict_sql(rules[of_code + 1]).text == "coalesce(words < 5, false)"
-    assert compile_predicate(verdict_sql(rules[of_code + 1]).text, KNOWN) == verdict_sql(rules[of_code + 1])
+    assert compile_predicate(verdict_sql(rules[of_code + 1]).text, KNOWN) == verdict_sql(
+        rules[of_code + 1]
+    )
 
 
 @pytest.mark.parametrize(
