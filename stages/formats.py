@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit, types
 
 from coursepack.stages.characters import BYTES, INDEX
+from coursepack.stages.kernels import inside
 
 XML_CHARS = 100  # code points in which the declaration of XML stands
 HTML_BYTES = 1000  # in which a page of HTML says so
@@ -50,7 +51,7 @@ def visible_chars(offsets: np.ndarray, data: np.ndarray, wanted: np.ndarray) -> 
     return found
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _is_at(data: np.ndarray, i: int, end: int, lower: Any) -> bool:
     """Whether `lower`, ASCII in small letters, stands at `i` in any case."""
     if i + len(lower) > end:
@@ -64,7 +65,7 @@ def _is_at(data: np.ndarray, i: int, end: int, lower: Any) -> bool:
     return True
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _chars_end(data: np.ndarray, i: int, end: int, chars: int) -> Any:
     """The byte after so many code points."""
     while i < end:
@@ -76,7 +77,7 @@ def _chars_end(data: np.ndarray, i: int, end: int, chars: int) -> Any:
     return i
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _is_json(data: np.ndarray, first: int, last: int) -> bool:
     opens, closes = data[first], data[last]
     if not ((opens == 0x7B and closes == 0x7D) or (opens == 0x5B and closes == 0x5D)):
@@ -91,7 +92,7 @@ def _is_json(data: np.ndarray, first: int, last: int) -> bool:
     return bool(opens == 0x5B and (second == 0x7B or second == 0x5B or number))
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _key_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after the colon of the key at `i`, or -1."""
     first = i
@@ -109,7 +110,7 @@ def _key_end(data: np.ndarray, i: int, end: int) -> Any:
     return -1
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _is_yaml(data: np.ndarray, start: int, end: int) -> bool:
     end = min(end, start + YAML_BYTES)
     lines = fitting = outer = keys = items = 0
@@ -193,7 +194,7 @@ def _mark(offsets: np.ndarray, data: np.ndarray, found: np.ndarray) -> None:
         found[row, 3] = not found[row, 2] and _is_yaml(data, start, end)
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _tag_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after the tag that starts at `i`; quotes hide what they hold."""
     quote = np.uint8(0)

@@ -15,6 +15,7 @@ from numba import njit, types, uint64
 
 from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, INT32S, UINT64S, decode
 from coursepack.stages.copies import STEP, clear, count_copies, earlier, table_size
+from coursepack.stages.kernels import inside
 from coursepack.stages.pieces import (
     LETTER,
     TAIL,
@@ -217,7 +218,7 @@ def _phrases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return table, lengths, heads
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _hold(
     data: np.ndarray,
     start: Any,
@@ -252,7 +253,7 @@ def _hold(
     return lorem, policy
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _url_end(data: np.ndarray, i: Any, end: Any, table: np.ndarray) -> Any:
     """Where the characters of an address from byte i end."""
     while i < end:
@@ -266,12 +267,12 @@ def _url_end(data: np.ndarray, i: Any, end: Any, table: np.ndarray) -> Any:
     return i
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _is_hex(byte: Any) -> Any:
     return 0x30 <= byte <= 0x39 or 0x41 <= (byte & 0xDF) <= 0x46
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _count_urls(
     data: np.ndarray, start: Any, end: Any, table: np.ndarray, counts: np.ndarray
 ) -> None:
@@ -296,7 +297,7 @@ def _count_urls(
                 break
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _is_ellipsis(data: np.ndarray, start: Any, end: Any) -> Any:
     """The bytes of the mark that ends data[start:end], the longest, or 0."""
     size = end - start
@@ -312,7 +313,7 @@ def _is_ellipsis(data: np.ndarray, start: Any, end: Any) -> Any:
     return 0
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _ends_open(data: np.ndarray, start: Any, end: Any) -> Any:
     """Whether data[start:end] ends in "read more" or "read more.."."""
     if end - start >= 2 and data[end - 1] == 0x2E and data[end - 2] == 0x2E:
@@ -327,14 +328,14 @@ def _ends_open(data: np.ndarray, start: Any, end: Any) -> Any:
     )
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _chars(ends: np.ndarray, start: Any, end: Any) -> Any:
     """Code points of the words from `start` to before `end`."""
     before = np.int64(ends[start - 1]) if start > 0 else np.int64(0)
     return np.int64(ends[end - 1]) - before
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _deleted(
     n: int,
     place: Any,
@@ -377,7 +378,7 @@ def _deleted(
     return times * (_chars(ends, place, place + n) + n - 1)
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _count_grams(
     words: Any,
     data: np.ndarray,
@@ -435,7 +436,7 @@ def _count_grams(
                 left += 1
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _count_chars(
     data: np.ndarray, kinds: np.ndarray, start: Any, end: Any, table: np.ndarray, counts: np.ndarray
 ) -> None:
@@ -457,7 +458,7 @@ def _count_chars(
     counts[0], counts[1], counts[2], counts[3], counts[4] = chars, plain, digits, spaces, brackets
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _is_alphabetic(data: np.ndarray, start: Any, end: Any, table: np.ndarray) -> Any:
     """Whether a word without letters has a character that Unicode calls alphabetic: a vowel sign, a circled letter."""
     i = start
@@ -469,7 +470,7 @@ def _is_alphabetic(data: np.ndarray, start: Any, end: Any, table: np.ndarray) ->
     return False
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _is_hashes(data: np.ndarray, start: Any, end: Any, chars: Any) -> Any:
     """Whether runs of `#` are more than half as many as the characters of the word."""
     if data[start] != 0x23 and (end - start < 2 or data[start + 1] != 0x23):

@@ -14,6 +14,7 @@ from numba import njit, types
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.edits import RefinedWebLines
 from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, characters, decode
+from coursepack.stages.kernels import inside
 from coursepack.stages.line_edits import (
     KEPT,
     SPACE,
@@ -130,12 +131,12 @@ def _bits() -> np.ndarray:
     return bits
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _lower(byte: Any) -> Any:
     return byte | 0x20 if 0x41 <= byte <= 0x5A else byte
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _stands_at(data: np.ndarray, i: int, end: int, word: np.ndarray, size: int) -> bool:
     """Whether word[:size] stands at i, in any case."""
     if i < 0 or i + size > end:
@@ -146,7 +147,7 @@ def _stands_at(data: np.ndarray, i: int, end: int, word: np.ndarray, size: int) 
     return k == size
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _is_counter(data: np.ndarray, i: int, end: int, bits: np.ndarray, counters: np.ndarray) -> bool:
     """A number, perhaps with K, M or B, white space and a word of `counters`; no word before or after."""
     code: Any = np.int64(0)
@@ -189,7 +190,7 @@ def _is_counter(data: np.ndarray, i: int, end: int, bits: np.ndarray, counters: 
     return False
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _strip(
     data: np.ndarray,
     lefts: np.ndarray,
@@ -219,7 +220,7 @@ def _strip(
             verdicts[line] = SPACE + 1
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _without_phrase(
     text: np.ndarray,
     places: np.ndarray,
@@ -264,7 +265,7 @@ def _without_phrase(
     return to
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _before_space(data: np.ndarray, start: int, i: int, is_space: np.ndarray) -> Any:
     """The place before i without the one character of white space that may end there; inside kernels."""
     k = i - 1
@@ -277,7 +278,7 @@ def _before_space(data: np.ndarray, start: int, i: int, is_space: np.ndarray) ->
     return i
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _may_hold_phrase(
     data: np.ndarray, start: int, end: int, one: np.ndarray, two: np.ndarray, three: np.ndarray
 ) -> bool:
@@ -292,7 +293,7 @@ def _may_hold_phrase(
     return False
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _count_kinds(data: np.ndarray, i: int, end: int, bits: np.ndarray) -> tuple[Any, Any, Any]:
     """Code points, capitals and digits."""
     chars, capitals, digits = 0, 0, 0
@@ -309,7 +310,7 @@ def _count_kinds(data: np.ndarray, i: int, end: int, bits: np.ndarray) -> tuple[
     return chars, capitals, digits
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _take_phrases(
     data: np.ndarray,
     lefts: np.ndarray,

@@ -14,6 +14,7 @@ from numba import njit, types, uint64
 
 from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, characters, decode
 from coursepack.stages.copies import count_copies, table_size
+from coursepack.stages.kernels import inside
 from coursepack.stages.pieces import (
     LETTER,
     NUMBER,
@@ -132,7 +133,7 @@ def _phrases() -> tuple[np.ndarray, np.ndarray]:
     return rows, marks.reshape(-1, 3)
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _phrase_at(data: np.ndarray, i: int, end: int, phrases: np.ndarray) -> int:
     """The number of the phrase that starts at byte i, or -1."""
     for k in range(len(phrases)):
@@ -165,7 +166,7 @@ def _count_characters(
         found[row, 11], found[row, 12] = braces, punctuation
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _has_bare(data: np.ndarray, start: Any, end: Any) -> bool:
     """Whether some ASCII character is no punctuation."""
     for i in range(start, end):
@@ -175,7 +176,7 @@ def _has_bare(data: np.ndarray, start: Any, end: Any) -> bool:
     return False
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _sentences(
     data: np.ndarray,
     kinds: np.ndarray,
@@ -282,7 +283,7 @@ def _count_lines(
         counts[6] = count_copies(table, hashes, chars, held)[1]
 
 
-@njit(nogil=True, cache=True)
+@inside
 def _may_hold(data: np.ndarray, i: Any, marks: np.ndarray) -> bool:
     """Whether some of the _MARKS, in any case, starts at one of _BLOCK bytes from byte i."""
     found = False
