@@ -59,7 +59,7 @@ RULES = {
 RULE = Changes(("gopher_too_few_words: words < 80",))
 CURVE = Changes(RULE.rules, curve="words: 10..400/20")
 
-# A ratio is low + (high - low) * u ** power, u uniform in [0, 1), of the words: rounded down to whole numbers of them.
+# A ratio is low + (high - low) * u ** power with u uniform in [0, 1).
 _RATIOS: dict[str, tuple[float, float, float]] = {
     "mean_word_chars": (3.5, 8.0, 1.0),
     "alpha_word_ratio": (1.0, 0.6, 3.0),
@@ -149,7 +149,7 @@ def _measure(recipe: Recipe, inventory: Inventory, rows: int) -> np.ndarray:
     for group in inventory.groups:
         [(file_no, _)] = inventory.splits(group)
         chance = np.random.default_rng([SEED, file_no])
-        words = np.maximum(_count(chance, rows, *_COUNTS["words"]), 1)
+        words = _count(chance, rows, *_COUNTS["words"])
         size = (words * chance.uniform(5, 7, rows)).astype(np.int64)
         doc = (file_no << PLACE_BITS) + np.cumsum(size + 200) - size
         found.append(doc)
@@ -175,25 +175,23 @@ def _schema(group: str) -> pa.Schema:
 
 
 def _table(schema: pa.Schema, chance: np.random.Generator, given: Mapping[str, np.ndarray]) -> pa.Table:  # fmt: skip
+    rows = len(given["doc"])
     columns = [
         pa.array(given[field.name]).cast(field.type) if field.name in given
-        else _column(field, chance, given["doc"], given["words"])
+        else _column(field, chance, rows, given["doc"])
         for field in schema
     ]  # fmt: skip
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _column(
-    field: pa.Field, chance: np.random.Generator, doc: np.ndarray, words: np.ndarray
-) -> pa.Array:
-    """Values of the kind that a column of this name and type has; ratios are of whole numbers."""
-    rows, name, kind = len(doc), field.name, field.type
+def _column(field: pa.Field, chance: np.random.Generator, rows: int, doc: np.ndarray) -> pa.Array:
+    """Values of the kind that a column of this name and type has."""
+    name, kind = field.name, field.type
     if pa.types.is_boolean(kind):
         return pa.array(chance.random(rows) < 0.01)
     if pa.types.is_floating(kind):
         low, high, power = _RATIOS.get(name, _OTHER_RATIO)
-        share = np.maximum(low + (high - low) * chance.random(rows) ** power, 0.0)
-        return pa.array(np.floor(share * words) / words)
+        return pa.array(np.maximum(low + (high - low) * chance.random(rows) ** power, 0.0))
     if name in ("metadata", "lot"):
         return pa.array(chance.integers(1 << 62, size=rows))
     if pa.types.is_integer(kind):

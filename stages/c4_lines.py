@@ -12,7 +12,6 @@ from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.edits import C4Lines
 from coursepack.stages.characters import BYTES, INDEX, decode
 from coursepack.stages.citations import find_citations
-from coursepack.stages.kernels import inside
 from coursepack.stages.line_edits import (
     INVISIBLE,
     KEPT,
@@ -112,7 +111,7 @@ def _phrases(javascript: bool, policies: bool) -> tuple[np.ndarray, ...]:
     return rows, lengths, kinds, np.array(places, np.int64)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _has_long_word(
     data: np.ndarray, i: int, end: int, is_space: np.ndarray, max_chars: int
 ) -> bool:
@@ -132,7 +131,7 @@ def _has_long_word(
     return chars > max_chars
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _may_hold_phrase(text: np.ndarray) -> bool:
     """Whether a text holds a piece of _RARE in any case; without branches, so for many bytes at a time."""
     one, two, three = text[:-2], text[1:-1], text[2:]
@@ -147,7 +146,7 @@ def _may_hold_phrase(text: np.ndarray) -> bool:
     return bool(found != 0)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _phrase_kind(
     text: np.ndarray,
     phrases: np.ndarray,
@@ -180,7 +179,7 @@ def _phrase_kind(
     return found
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _ends_sentence(data: np.ndarray, start: int, end: int) -> bool:
     if end == start:
         return False
@@ -191,7 +190,7 @@ def _ends_sentence(data: np.ndarray, start: int, end: int) -> bool:
     return not dots
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _tail_verdict(
     text: np.ndarray,
     start: int,

@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit, types
 
 from coursepack.stages.characters import BYTES, INDEX
-from coursepack.stages.kernels import inside
 
 PIECE_BYTES = 2048  # of a text without a known extension, read for the cues of a family
 NOTICE_BYTES = 1 << 13  # of a comment, searched for a notice
@@ -195,14 +194,12 @@ def _by_extension(
                 if 0x41 <= byte <= 0x5A:
                     byte += 0x20
                 packed |= byte << (8 * (i - first))
-        found[row] = NO_FAMILY
-        for k in range(len(extensions)):
-            if extensions[k] == packed:
-                found[row] = families[k]
-                break
+        slot = np.searchsorted(extensions, packed)
+        known = slot < len(extensions) and extensions[slot] == packed
+        found[row] = families[slot] if known else NO_FAMILY
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _line_end(data: np.ndarray, i: int, end: int) -> Any:
     while i < end and data[i] != 0x0A:
         i += 1
@@ -266,16 +263,13 @@ def _guess(
             for k in range(len(words)):
                 scores[of_words[k]] += words[k] == packed
         scores[_C] *= braces  # lists in prose end in semicolons too
-        best = 0
-        for family in range(NO_FAMILY):
-            if scores[family] > scores[best]:
-                best = family
+        best = scores.argmax()
         if scores[best] >= 2 and 3 * scores[best] >= lines:
             families[row] = best
         scores[:] = 0
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_at(data: np.ndarray, i: int, end: int, row: np.ndarray, place: int) -> Any:
     """The length of the marker at `place` of a family's row, if it stands at `i` and is any; else 0."""
     k = 0
@@ -286,7 +280,7 @@ def _is_at(data: np.ndarray, i: int, end: int, row: np.ndarray, place: int) -> A
     return k
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _comment_end(data: np.ndarray, start: int, i: int, end: int, row: np.ndarray) -> Any:
     """The byte after the comment that starts at `i`, or `i` if none does."""
     width = _is_at(data, i, end, row, _OPEN)
@@ -309,7 +303,7 @@ def _comment_end(data: np.ndarray, start: int, i: int, end: int, row: np.ndarray
     return _line_end(data, i, end)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _string_end(data: np.ndarray, i: int, end: int, width: int, over_lines: bool) -> Any:
     """The byte after the string whose quotes, `width` times the byte at `i`, start there; -1 if it does not
     end, or not on its line."""
@@ -333,7 +327,7 @@ def _string_end(data: np.ndarray, i: int, end: int, width: int, over_lines: bool
     return -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_statement(data: np.ndarray, start: int, i: int) -> bool:
     """Whether the string at `i`, with its prefix, starts a line and continues no expression."""
     k = i - 1
@@ -353,12 +347,12 @@ def _is_statement(data: np.ndarray, start: int, i: int) -> bool:
     return not (opens or before == 0x3D or before == 0x2B or before == 0x25 or before == 0x5C)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_triple(data: np.ndarray, i: int, end: int) -> bool:
     return bool(i + 2 < end and data[i + 1] == data[i] and data[i + 2] == data[i])
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _chars(data: np.ndarray, start: int, end: Any) -> Any:
     count = np.int64(0)
     for i in range(start, end):
@@ -366,7 +360,7 @@ def _chars(data: np.ndarray, start: int, end: Any) -> Any:
     return count
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _newlines(data: np.ndarray, start: int, end: int) -> Any:
     count = np.int64(0)
     for i in range(start, end):
@@ -374,7 +368,7 @@ def _newlines(data: np.ndarray, start: int, end: int) -> Any:
     return count
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _has_notice(data: np.ndarray, start: Any, end: Any, notices: np.ndarray) -> bool:
     end = min(end, start + NOTICE_BYTES)
     for i in range(start, end):
@@ -390,7 +384,7 @@ def _has_notice(data: np.ndarray, start: Any, end: Any, notices: np.ndarray) -> 
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _prolog_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after what may stand before the first comment: a byte order mark, `<?php`, `<?xml ... ?>`
     and `<!doctype ...>`."""

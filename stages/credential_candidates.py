@@ -11,7 +11,6 @@ from numba import njit, types
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.stages.characters import BYTES, INDEX, INT32S
-from coursepack.stages.kernels import inside
 
 # How tokens start, and the fewest bytes of [A-Za-z0-9_-] that they then have.
 _PREFIXES: dict[bytes, int] = {
@@ -98,14 +97,14 @@ def _rows(words: tuple[bytes, ...]) -> np.ndarray:
     return rows
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _put(found: np.ndarray, count: int, row: int, start: int, bits: int) -> int:
     if count < len(found):
         found[count, 0], found[count, 1], found[count, 2] = row, start, bits
     return count + 1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _stands_at(data: np.ndarray, i: int, end: int, word: np.ndarray) -> bool:
     """Whether the bytes of `word` up to its first 0 stand at byte i."""
     k = 0
@@ -116,7 +115,7 @@ def _stands_at(data: np.ndarray, i: int, end: int, word: np.ndarray) -> bool:
     return True
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _has_secret_name(data: np.ndarray, start: int, end: int, words: np.ndarray) -> bool:
     """Whether one of the words stands between the bytes, in any case of ASCII letters."""
     for i in range(start, end - 2):
@@ -129,7 +128,7 @@ def _has_secret_name(data: np.ndarray, start: int, end: int, words: np.ndarray) 
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _name_before(data: np.ndarray, table: np.ndarray, i: int, begin: int) -> tuple[int, int]:
     """First byte and end of the name before byte i and blanks, quotes or `]`."""
     limit = max(i - 8, begin)
@@ -144,7 +143,7 @@ def _name_before(data: np.ndarray, table: np.ndarray, i: int, begin: int) -> tup
     return start, i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _assignment(
     data: np.ndarray, table: np.ndarray, words: np.ndarray, i: int, begin: int, end: int
 ) -> int:
@@ -183,7 +182,7 @@ def _assignment(
     return start if telling and i - first >= LEAST_VALUE else -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _userinfo(data: np.ndarray, table: np.ndarray, i: int, begin: int) -> int:
     """The `://` before the user and password that the `@` at byte i ends; or -1."""
     colons, limit = 0, max(i - _MOST_USERINFO, begin)
@@ -198,7 +197,7 @@ def _userinfo(data: np.ndarray, table: np.ndarray, i: int, begin: int) -> int:
     return -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _token_start(
     data: np.ndarray,
     table: np.ndarray,
@@ -269,20 +268,20 @@ def _scan(
                 continue
             if byte == 0x42:
                 if i - begin >= 5 and _stands_at(data, i - 5, end, marks[0]):
-                    count = _put(found, count, row, i - 5, np.int64(PRIVATE_KEY))
+                    count = _put(found, count, row, i - 5, PRIVATE_KEY)
             elif byte == 0x40:
                 start = _userinfo(data, table, i, begin)
                 if start >= 0:
-                    count = _put(found, count, row, start, np.int64(BASIC_AUTH))
+                    count = _put(found, count, row, start, BASIC_AUTH)
             elif byte == 0x50:
                 if _stands_at(data, i, end, marks[3]):
-                    count = _put(found, count, row, i, np.int64(PRIVATE_KEY))
+                    count = _put(found, count, row, i, PRIVATE_KEY)
             elif i + 1 >= end or data[i + 1] != 0x3D:
                 start = _assignment(data, table, words, i, begin, end)
                 if start >= 0:
-                    count = _put(found, count, row, start, np.int64(ASSIGNMENT))
+                    count = _put(found, count, row, start, ASSIGNMENT)
                 elif i - begin >= 5 and _stands_at(data, i, end, marks[1]):
-                    count = _put(found, count, row, i - 5, np.int64(TOKEN))
+                    count = _put(found, count, row, i - 5, TOKEN)
         # Runs of word bytes: no such run starts between i and the last byte that is none of the next 16.
         i = begin
         while i + _LEAST_TOKEN <= end:
@@ -300,5 +299,5 @@ def _scan(
                 data, table, prefixes, lengths, prefix_starts, marks, start, i, begin, end
             )
             if first >= 0:
-                count = _put(found, count, row, first, np.int64(TOKEN))
+                count = _put(found, count, row, first, TOKEN)
     return count

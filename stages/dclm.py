@@ -26,7 +26,6 @@ from coursepack.stages.characters import (
     decode,
 )
 from coursepack.stages.copies import STEP, clear, earlier, table_size
-from coursepack.stages.kernels import inside
 from coursepack.stages.pieces import (
     LETTER,
     NUMBER,
@@ -224,7 +223,7 @@ def _phrases() -> np.ndarray:
     return np.array([[*row, *bytes(16 - len(row))] for row in rows], np.uint8)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _has(data: np.ndarray, i: Any, end: Any, phrases: np.ndarray, k: int) -> Any:
     """Bytes of phrase k where it stands at byte i, in any case of ASCII letters, or 0."""
     j = 0
@@ -240,7 +239,7 @@ def _has(data: np.ndarray, i: Any, end: Any, phrases: np.ndarray, k: int) -> Any
     return j
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_plain(kinds: np.ndarray, start: Any, end: Any) -> bool:
     """Whether data[start:end], in which no byte has other bits, is all letters and digits."""
     ones = uint64(0x0101010101010101)
@@ -254,7 +253,7 @@ def _is_plain(kinds: np.ndarray, start: Any, end: Any) -> bool:
     return bool((held | held >> uint64(1)) & ones == wanted)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _segment(
     data: np.ndarray,
     start: Any,
@@ -348,14 +347,14 @@ def _segment(
     return tokens, chars
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _without(held: Any, byte: Any) -> Any:
     """Whether none of the eight bytes is `byte`, which stands eight times in its argument."""
     held ^= byte
     return (held - uint64(0x0101010101010101)) & ~held & uint64(0x8080808080808080) == 0
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_symbols(data: np.ndarray, start: Any, end: Any) -> Any:
     """How often `#`, `...`, `. . .` and `…` occur, each by itself."""
     symbols = 0
@@ -388,13 +387,13 @@ def _count_symbols(data: np.ndarray, start: Any, end: Any) -> Any:
     return symbols
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_bullet(data: np.ndarray, start: Any, end: Any) -> bool:
     code, _ = decode(data, start, end)
     return bool(code == 0x25CF or code == 0x2022 or code == 0x2A or code == 0x2D)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_ellipsis(data: np.ndarray, start: Any, end: Any) -> bool:
     if end - start < 3:
         return False
@@ -407,7 +406,7 @@ def _is_ellipsis(data: np.ndarray, start: Any, end: Any) -> bool:
     return bool(b == 0x2E or spaced)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _all_copies(
     table: np.ndarray, hashes: np.ndarray, rows: np.ndarray, pieces: Any
 ) -> tuple[Any, Any]:
@@ -427,14 +426,14 @@ def _all_copies(
     return copies, copied
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _chars(ends: np.ndarray, start: Any, end: Any) -> Any:
     """Characters of the words from `start` to before `end`."""
     before = np.int64(ends[start - 1]) if start > 0 else np.int64(0)
     return np.int64(ends[end - 1]) - before
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_grams(
     words: Any,
     hashes: np.ndarray,
@@ -489,7 +488,7 @@ def _count_grams(
         found[n - 2] = most * best if n <= 4 else covered
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_uppercase(data: np.ndarray, start: Any, end: Any, chars: Any, table: np.ndarray) -> bool:
     """Whether more than half of the line's characters are capitals."""
     capitals: Any = 0
@@ -510,7 +509,7 @@ def _is_uppercase(data: np.ndarray, start: Any, end: Any, chars: Any, table: np.
     return bool(2 * capitals > chars)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_number(data: np.ndarray, start: Any, end: Any, table: np.ndarray) -> bool:
     i = start
     while i < end:
@@ -521,7 +520,7 @@ def _is_number(data: np.ndarray, start: Any, end: Any, table: np.ndarray) -> boo
     return True
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_counter(
     data: np.ndarray, start: Any, end: Any, table: np.ndarray, phrases: np.ndarray
 ) -> bool:
@@ -566,7 +565,7 @@ def _is_counter(
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _space_before(data: np.ndarray, start: Any, end: Any, table: np.ndarray) -> Any:
     """Bytes of the white space that ends at `end`, one character of it, or 0."""
     i = np.int64(end) - 1
@@ -578,7 +577,7 @@ def _space_before(data: np.ndarray, start: Any, end: Any, table: np.ndarray) -> 
     return width if table[code] & _SPACE and i + width == end else np.int64(0)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _strip(
     data: np.ndarray, start: Any, end: Any, first: Any, last: Any, table: np.ndarray
 ) -> tuple[Any, Any]:
@@ -596,7 +595,7 @@ def _strip(
     return start, end
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _cut_cart(
     data: np.ndarray,
     start: Any,
@@ -622,7 +621,7 @@ def _cut_cart(
     return size
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _read_more_at(data: np.ndarray, start: Any, end: Any, phrases: np.ndarray) -> Any:
     """Where READ_MORE and any three characters end the line, or -1."""
     i = np.int64(end)
@@ -638,7 +637,7 @@ def _read_more_at(data: np.ndarray, start: Any, end: Any, phrases: np.ndarray) -
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _fasttext_words(data: np.ndarray, start: Any, end: Any, table: np.ndarray) -> Any:
     """Words between ASCII white space that start with a letter or number."""
     words, between = np.int64(0), True
@@ -657,7 +656,7 @@ def _fasttext_words(data: np.ndarray, start: Any, end: Any, table: np.ndarray) -
 _LINE, _START, _END, _FIRST, _LAST, _WORDS, _FASTTEXT, _HINT, _ALIVE = range(9)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _trimmed(kept: np.ndarray, lines: Any) -> None:
     """What `str.strip` of the text does to its lines: white space before the first and behind the last goes."""
     for k in range(lines):
@@ -670,7 +669,7 @@ def _trimmed(kept: np.ndarray, lines: Any) -> None:
             break
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _edit(
     row_start: Any,
     data: np.ndarray,

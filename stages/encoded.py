@@ -12,7 +12,6 @@ import numpy as np
 from numba import njit, types
 
 from coursepack.stages.characters import BYTES, INDEX
-from coursepack.stages.kernels import inside
 
 BASE64_RUN, HEX_RUN, NUMBER_RUN = 64, 16, 64  # least bytes
 BASE64_LINE = 32  # least bytes of a run's longest line: lists of words, one a line, are no base64
@@ -57,7 +56,7 @@ def _classes() -> np.ndarray:
     return classes
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _next_run(
     data: np.ndarray, classes: np.ndarray, bit: int, least: int, i: int, end: int
 ) -> tuple[int, int]:
@@ -76,7 +75,7 @@ def _next_run(
     return end, end
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_base64(data: np.ndarray, start: int, end: int) -> bool:
     capital = small = digit = False
     line, longest = 0, 0
@@ -90,7 +89,7 @@ def _is_base64(data: np.ndarray, start: int, end: int) -> bool:
     return capital and small and digit and longest >= BASE64_LINE
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _unit_end(data: np.ndarray, classes: np.ndarray, i: int, end: int) -> tuple[int, int, bool]:
     """The byte after the hexadecimal digits at `i`, perhaps behind a prefix; how many they are; and whether a
     letter or the prefix shows what they are."""
@@ -107,18 +106,18 @@ def _unit_end(data: np.ndarray, classes: np.ndarray, i: int, end: int) -> tuple[
     return i, i - first, marked
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_separator(classes: np.ndarray, byte: int) -> bool:
     return bool(classes[byte] & _SPACE or byte == 0x2C)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_word(byte: int) -> bool:
     letter_or_digit = 0x61 <= byte | 0x20 <= 0x7A or 0x30 <= byte <= 0x39
     return bool(letter_or_digit or byte == 0x5F or byte >= 0x80)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_hex(
     data: np.ndarray, classes: np.ndarray, start: int, end: int, in_word: bool, word_goes_on: bool
 ) -> tuple[int, int]:
@@ -155,7 +154,7 @@ def _count_hex(
     return total, longest
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_numbers(data: np.ndarray, classes: np.ndarray, start: int, end: int) -> bool:
     digits = numbers = 0
     inside = False
@@ -175,31 +174,25 @@ def _find_runs(
         start, end = offsets[row], offsets[row + 1]
         base64 = in_hex = numbers = 0
         longest: Any = np.int64(0)
-        first, stop = _next_run(data, classes, np.int64(_BASE64), np.int64(BASE64_RUN), start, end)
+        first, stop = _next_run(data, classes, _BASE64, BASE64_RUN, start, end)
         while first < end:
             if _is_base64(data, first, stop):
                 base64 += stop - first
                 longest = max(longest, stop - first)
-            first, stop = _next_run(
-                data, classes, np.int64(_BASE64), np.int64(BASE64_RUN), stop, end
-            )
-        first, stop = _next_run(data, classes, np.int64(_HEX_RUN), np.int64(HEX_RUN), start, end)
+            first, stop = _next_run(data, classes, _BASE64, BASE64_RUN, stop, end)
+        first, stop = _next_run(data, classes, _HEX_RUN, HEX_RUN, start, end)
         while first < end:
             in_word = first > start and _is_word(data[first - 1])
             word_goes_on = stop < end and _is_word(data[stop])
             total, most = _count_hex(data, classes, first, stop, in_word, word_goes_on)
             in_hex += total
             longest = max(longest, most)
-            first, stop = _next_run(data, classes, np.int64(_HEX_RUN), np.int64(HEX_RUN), stop, end)
-        first, stop = _next_run(
-            data, classes, np.int64(_NUMBER_RUN), np.int64(NUMBER_RUN), start, end
-        )
+            first, stop = _next_run(data, classes, _HEX_RUN, HEX_RUN, stop, end)
+        first, stop = _next_run(data, classes, _NUMBER_RUN, NUMBER_RUN, start, end)
         while first < end:
             if _is_numbers(data, classes, first, stop):
                 numbers += stop - first
-            first, stop = _next_run(
-                data, classes, np.int64(_NUMBER_RUN), np.int64(NUMBER_RUN), stop, end
-            )
+            first, stop = _next_run(data, classes, _NUMBER_RUN, NUMBER_RUN, stop, end)
         # In the order of COUNTS.
         counts = found[row]
         counts[0], counts[1], counts[2], counts[3] = base64, in_hex, numbers, longest

@@ -10,7 +10,6 @@ import numpy as np
 from numba import njit, types
 
 from coursepack.stages.characters import BYTES, INDEX
-from coursepack.stages.kernels import inside
 
 XML_CHARS = 100  # code points in which the declaration of XML stands
 HTML_BYTES = 1000  # in which a page of HTML says so
@@ -51,7 +50,7 @@ def visible_chars(offsets: np.ndarray, data: np.ndarray, wanted: np.ndarray) -> 
     return found
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_at(data: np.ndarray, i: int, end: int, lower: Any) -> bool:
     """Whether `lower`, ASCII in small letters, stands at `i` in any case."""
     if i + len(lower) > end:
@@ -65,7 +64,7 @@ def _is_at(data: np.ndarray, i: int, end: int, lower: Any) -> bool:
     return True
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _chars_end(data: np.ndarray, i: int, end: int, chars: int) -> Any:
     """The byte after so many code points."""
     while i < end:
@@ -77,7 +76,7 @@ def _chars_end(data: np.ndarray, i: int, end: int, chars: int) -> Any:
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_json(data: np.ndarray, first: int, last: int) -> bool:
     opens, closes = data[first], data[last]
     if not ((opens == 0x7B and closes == 0x7D) or (opens == 0x5B and closes == 0x5D)):
@@ -92,7 +91,7 @@ def _is_json(data: np.ndarray, first: int, last: int) -> bool:
     return bool(opens == 0x5B and (second == 0x7B or second == 0x5B or number))
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _key_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after the colon of the key at `i`, or -1."""
     first = i
@@ -110,7 +109,7 @@ def _key_end(data: np.ndarray, i: int, end: int) -> Any:
     return -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_yaml(data: np.ndarray, start: int, end: int) -> bool:
     end = min(end, start + YAML_BYTES)
     lines = fitting = outer = keys = items = 0
@@ -194,7 +193,7 @@ def _mark(offsets: np.ndarray, data: np.ndarray, found: np.ndarray) -> None:
         found[row, 3] = not found[row, 2] and _is_yaml(data, start, end)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _tag_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after the tag that starts at `i`; quotes hide what they hold."""
     quote = np.uint8(0)

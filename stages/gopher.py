@@ -14,7 +14,6 @@ from numba import njit, types, uint64
 
 from coursepack.stages.characters import BYTES, INDEX, UINT64S, characters, decode
 from coursepack.stages.copies import hash_bytes
-from coursepack.stages.kernels import inside
 from coursepack.stages.pieces import (
     LETTER,
     MARK,
@@ -108,18 +107,16 @@ def _stop_hashes() -> np.ndarray:
 
 
 _FOUND = types.Array(types.int64, 2, "C")
-_DOT = np.uint8(0x2E)
-_ELLIPSIS = (np.uint8(0xE2), np.uint8(0x80), np.uint8(0xA6))
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_ellipsis(data: np.ndarray, i: int) -> bool:
     a, b, c = data[i], data[i + 1], data[i + 2]
     dots = a == 0x2E and b == 0x2E and c == 0x2E
     return bool(dots or (a == 0xE2 and b == 0x80 and c == 0xA6))
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_triples(text: np.ndarray, a: int, b: int, c: int) -> Any:
     """How many times the bytes a, b, c stand in a row."""
     found = np.int64(0)
@@ -128,12 +125,12 @@ def _count_triples(text: np.ndarray, a: int, b: int, c: int) -> Any:
     return found
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_dots(text: np.ndarray) -> Any:
     """How many times three dots stand in runs of dots."""
     found: Any = np.int64(0)
     dots: Any = np.int64(0)
-    if _count_triples(text, _DOT, _DOT, _DOT):
+    if _count_triples(text, 0x2E, 0x2E, 0x2E):
         for byte in text:
             dots = dots + 1 if byte == 0x2E else 0
             found += dots > 0 and dots % 3 == 0
@@ -174,14 +171,14 @@ def _count_characters(
                 for i in range(len(text)):
                     if text[i] >= 0x80 and kinds_here[i] & NUMBER:
                         digits -= is_digit[decode(text, i, len(text))[0]] == 0
-            ellipses += _count_triples(text, *_ELLIPSIS)
+            ellipses += _count_triples(text, 0xE2, 0x80, 0xA6)
         counts = found[row]
         counts[0], counts[1], counts[2] = len(text) - tails, spaces, letters
         counts[3], counts[4], counts[5] = numbers, digits, unspaced
         counts[7], counts[8] = hashes, ellipses
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _stop_word(stop_hashes: np.ndarray, word: Any) -> Any:
     """The bit of the stop word of hash `word`, or 0."""
     found = np.int64(0)
@@ -190,7 +187,7 @@ def _stop_word(stop_hashes: np.ndarray, word: Any) -> Any:
     return found
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _core(kinds: np.ndarray, start: Any, end: Any) -> tuple[Any, Any]:
     """The bounds of a word without what is no letter, number or mark at its ends."""
     while start < end and not kinds[start] & (LETTER | NUMBER | MARK):
@@ -247,7 +244,7 @@ def _count_words(
         found[row, 6], found[row, 9] = alphabetic, stops
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _starts_with_bullet(data: np.ndarray, start: int, end: int) -> bool:
     code, _ = decode(data, start, end)
     return bool(code == 0x2022 or code == 0x2D or code == 0x2A)

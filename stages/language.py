@@ -13,7 +13,6 @@ from numba import njit, types
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.stages.characters import BYTES, INDEX, characters, decode
-from coursepack.stages.kernels import inside
 from coursepack.stages.linear import best_labels, load_classifier, sum_lines
 
 # Of 9,648 labelled texts in 30 languages (documentation, novels, Bible, Wikipedia), 5 windows of 200 bytes
@@ -114,7 +113,7 @@ def _samples(text: Text) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return samples, starts, letters
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _fence(data: np.ndarray, i: int, start: int, end: int) -> int:
     """The mark (` or ~) of which three or more at byte i begin a line, after spaces and `>`; else 0."""
     mark = data[i]
@@ -127,7 +126,7 @@ def _fence(data: np.ndarray, i: int, start: int, end: int) -> int:
     return mark if i == start or data[i - 1] == 0x0A else 0
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _prose(data: np.ndarray, start: int, end: int, spans: np.ndarray) -> tuple[int, int]:
     """Fills `spans` with the parts of data[start:end] outside fenced blocks: their number, and their bytes."""
     count = size = 0
@@ -156,7 +155,7 @@ def _prose(data: np.ndarray, start: int, end: int, spans: np.ndarray) -> tuple[i
     return count, size
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _cut(data: np.ndarray, spans: np.ndarray, count: int, at: Any) -> Any:
     """Where the prose's byte number `at` stands in `data`, moved to the next space or character."""
     for k in range(count):
@@ -176,7 +175,7 @@ def _cut(data: np.ndarray, spans: np.ndarray, count: int, at: Any) -> Any:
     return spans[count - 1, 1]
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _find(data: np.ndarray, i: int, end: int, wanted: int, other: int) -> int:
     """The first byte `wanted` in data[i:end], on this line and before `other`, or -1."""
     while i < end and data[i] != 0x0A:
@@ -188,12 +187,12 @@ def _find(data: np.ndarray, i: int, end: int, wanted: int, other: int) -> int:
     return -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _markup_end(data: np.ndarray, i: int, end: int) -> int:
     """The end of what begins at byte i and is not prose (a tag, URL, link target or code), or i."""
     byte = data[i]
     if byte == 0x60:  # `code`
-        found = _find(data, i + 1, min(end, i + _CODE_SPAN), np.uint8(0x60), np.uint8(0))
+        found = _find(data, i + 1, min(end, i + _CODE_SPAN), 0x60, 0)
         return found + 1 if found >= 0 else i
     if i + 4 >= end:
         return i
@@ -202,10 +201,10 @@ def _markup_end(data: np.ndarray, i: int, end: int) -> int:
         lower = following | 0x20
         if not (0x61 <= lower <= 0x7A or following == 0x2F or following == 0x21):
             return i
-        found = _find(data, i + 1, min(end, i + _TAG), np.uint8(0x3E), np.uint8(0x3C))
+        found = _find(data, i + 1, min(end, i + _TAG), 0x3E, 0x3C)
         return found + 1 if found >= 0 else i
     if byte == 0x5D and following == 0x28:  # ](target)
-        found = _find(data, i + 2, min(end, i + _TAG), np.uint8(0x29), np.uint8(0x20))
+        found = _find(data, i + 2, min(end, i + _TAG), 0x29, 0x20)
         return found + 1 if found >= 0 else i
     url = byte == 0x77 and following == 0x77 and data[i + 2] == 0x77 and data[i + 3] == 0x2E
     if byte == 0x68 and following == 0x74 and data[i + 2] == 0x74 and data[i + 3] == 0x70:

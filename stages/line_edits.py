@@ -8,7 +8,6 @@ import numpy as np
 from numba import njit, types
 
 from coursepack.stages.characters import BYTES, INDEX, characters, decode
-from coursepack.stages.kernels import inside
 from coursepack.stages.spans import Spans
 
 # Verdicts on a line, then kinds of its spans plus one.
@@ -121,7 +120,7 @@ def _count_breaks(data: np.ndarray, all_breaks: bool) -> int:
     return count
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _holds_break(block: np.ndarray) -> Any:
     """Whether a block may hold a break of any kind; without branches, so for many bytes at a time."""
     found = np.uint8(0)

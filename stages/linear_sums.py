@@ -11,7 +11,6 @@ from numba import njit, types, uint64
 
 from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S
 from coursepack.stages.fasttext_files import step
-from coursepack.stages.kernels import byte_table, inside, stands_at
 
 # Words of at most KEY_BYTES bytes are kept with their sums.
 KEY_BYTES = 24
@@ -22,10 +21,13 @@ CHUNK = 256  # rows added at once; they stay in the processor's cache
 # Arrays of a mapped file are read-only and begin at any byte.
 _MAPPED = types.Array(types.float32, 2, "C", readonly=True, aligned=False)
 _CODES = types.Array(types.uint8, 2, "C", readonly=True)
-_SPACE = byte_table(b"\0\t\n\v\f\r ")
-_END, _LABEL = np.frombuffer(b"</s>", np.uint8), np.frombuffer(b"__label__", np.uint8)
 _FLOATS = types.Array(types.float32, 1, "C", readonly=True)
 _CENTROIDS = types.Array(types.float32, 3, "C", readonly=True)
+
+
+@njit(nogil=True, cache=True)
+def _is_space(byte: int) -> bool:
+    return byte == 0x20 or 0x09 <= byte <= 0x0D or byte == 0
 
 
 @njit(nogil=True, cache=True)
@@ -55,7 +57,7 @@ def find_entry(
     return -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _add_rows(
     total: np.ndarray,
     rows: np.ndarray,
@@ -111,7 +113,7 @@ def _add_rows(
             total[first + j] = s0
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _remainder(h: Any, divisor: Any, inverse: Any) -> Any:
     """h % divisor of a uint32 by multiplications, where inverse = 2^64 // divisor + 1.
 
@@ -122,13 +124,13 @@ def _remainder(h: Any, divisor: Any, inverse: Any) -> Any:
     return np.int64(high >> uint64(32))
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_kept(kept: np.ndarray, bucket: Any) -> Any:
     """1 where the bucket of a pruned model has a row, else 0."""
     return np.int64((kept[bucket >> 6] >> uint64(bucket & 63)) & uint64(1))
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _kept_row(kept: np.ndarray, before: np.ndarray, bucket: Any) -> Any:
     """The row, behind the words, of a bucket that has one: how many buckets before it have one."""
     bits = kept[bucket >> 6] & ((uint64(1) << uint64(bucket & 63)) - uint64(1))
@@ -138,7 +140,7 @@ def _kept_row(kept: np.ndarray, before: np.ndarray, bucket: Any) -> Any:
     return before[bucket >> 6] + np.int64((bits * uint64(0x0101010101010101)) >> uint64(56))
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _add_subwords(
     total: np.ndarray,
     word: np.ndarray,
@@ -187,6 +189,30 @@ def _add_subwords(
             count += pending - start
             pending = start = 0
     return count
+
+
+@njit(nogil=True, cache=True)
+def _is_end(data: np.ndarray, a: int, b: int) -> Any:
+    """Whether data[a:b] is `</s>`."""
+    if b - a != 4:
+        return False
+    return data[a] == 0x3C and data[a + 1] == 0x2F and data[a + 2] == 0x73 and data[a + 3] == 0x3E
+
+
+@njit(nogil=True, cache=True)
+def _is_label(data: np.ndarray, a: int, b: int) -> Any:
+    """Whether data[a:b] begins with `__label__`."""
+    if b - a < 9 or data[a] != 0x5F or data[a + 1] != 0x5F:
+        return False
+    if data[a + 7] != 0x5F or data[a + 8] != 0x5F:
+        return False
+    return (
+        data[a + 2] == 0x6C
+        and data[a + 3] == 0x61
+        and data[a + 4] == 0x62
+        and data[a + 5] == 0x65
+        and data[a + 6] == 0x6C
+    )
 
 
 @njit(
@@ -246,7 +272,7 @@ def add_lines(
     counts: np.ndarray,
 ) -> None:
     dim = sums.shape[1]
-    own = np.empty(dim, np.float32)  # the sum of one word
+    own = np.zeros(dim, np.float32)  # the sum of one word
     rows = np.empty(CHUNK + 1, np.int64)  # of words and their n-grams that are still to be added
     mask = len(keys) - 1
     for line in range(len(counts)):
@@ -255,14 +281,14 @@ def add_lines(
         tokens = pending = 0
         i, end = starts[line], ends[line]
         while i < end:
-            if _SPACE[data[i]]:
+            if _is_space(data[i]):
                 i += 1
                 continue
             a = i
             h = np.uint32(2166136261)
             # The last 24 bytes; they are the word, where it has no more, for no byte of it is 0.
             key, key_1, key_2 = uint64(0), uint64(0), uint64(0)
-            while i < end and not _SPACE[data[i]]:
+            while i < end and not _is_space(data[i]):
                 byte = data[i]
                 h = step(h, byte)
                 key_2 = key_2 << uint64(8) | key_1 >> uint64(56)
@@ -270,7 +296,7 @@ def add_lines(
                 key = key << uint64(8) | uint64(byte)
                 i += 1
             size = i - a
-            if np.int64(h) == end_hash and i - a == 4 and stands_at(data, a, i, _END):
+            if np.int64(h) == end_hash and _is_end(data, a, i):
                 break
             slot = np.int64(h ^ (h >> np.uint32(15))) & mask
             if (
@@ -288,7 +314,7 @@ def add_lines(
                     tokens += 1
                 continue
             entry = find_entry(data, a, i, h, entry_starts, entry_data, table)
-            if entry >= words or (entry < 0 and stands_at(data, a, i, _LABEL)):
+            if entry >= words or (entry < 0 and _is_label(data, a, i)):
                 continue
             if word_ngrams > 1:
                 hashes[tokens] = np.int32(h)
@@ -331,8 +357,7 @@ def add_lines(
             if size <= KEY_BYTES:
                 keys[slot, 0], keys[slot, 1], keys[slot, 2] = key, key_1, key_2
                 keys[slot, 3] = found
-                for j in range(dim):
-                    key_sums[slot, HEAD + j] = own[j]
+                key_sums[slot, HEAD : HEAD + dim] = own
         if end_entry >= 0:
             rows[pending] = end_entry
             pending += 1

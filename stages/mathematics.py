@@ -16,7 +16,6 @@ from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, UINT64S, decode
-from coursepack.stages.kernels import inside
 
 _GREEK = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
@@ -72,8 +71,6 @@ _COMMAND, _PREAMBLE, _BEGIN, _END, _DISPLAYSTYLE, _FORMULA, _OTHER, _DOCUMENT, _
     1, 10
 )
 _SLOTS = 2048
-# As arguments they make one function of `_is_formula`, where True and False would make four.
-_YES, _NO = np.bool_(True), np.bool_(False)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _NAME_BYTES = 24
 
@@ -212,7 +209,7 @@ def _hash(data: np.ndarray, start: int, end: int) -> Any:
     return found ^ (found >> uint64(32))
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _kind(data: np.ndarray, start: int, end: int, hashes: np.ndarray, kinds: np.ndarray) -> Any:
     """What the name data[start:end], with the sign before it, is; 0 where it is unknown."""
     wanted = _hash(data, start, end)
@@ -224,17 +221,17 @@ def _kind(data: np.ndarray, start: int, end: int, hashes: np.ndarray, kinds: np.
     return np.uint8(0)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_letter(byte: Any) -> bool:
     return bool(0x61 <= byte | 0x20 <= 0x7A)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_digit(byte: Any) -> bool:
     return bool(0x30 <= byte <= 0x39)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _letters_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after the letters from `i` on, of which the first _NAME_BYTES are read."""
     stop = min(end, i + _NAME_BYTES)
@@ -243,7 +240,7 @@ def _letters_end(data: np.ndarray, i: int, end: int) -> Any:
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _can_open(data: np.ndarray, i: int, start: int, end: int) -> bool:
     """Whether the dollar at `i` may start an inline formula."""
     if i + 1 >= end or data[i + 1] <= 0x20 or data[i + 1] == 0x29:
@@ -256,7 +253,7 @@ def _can_open(data: np.ndarray, i: int, start: int, end: int) -> bool:
     return not (_is_letter(before) or _is_digit(before) or before == 0x5F)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _can_close(data: np.ndarray, i: int, end: int) -> bool:
     """Whether the dollar at `i` may end an inline formula, letters behind it left aside."""
     if data[i - 1] <= 0x20:
@@ -269,7 +266,7 @@ def _can_close(data: np.ndarray, i: int, end: int) -> bool:
     return not (_is_digit(after) or after == 0x28 or after == 0x7B)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_formula(data: np.ndarray, start: int, end: int, dollars: bool, letter_behind: bool) -> bool:
     """Whether what stands between delimiters, data[start:end], reads as mathematics."""
     strong = weak = words = white = foreign = False
@@ -314,7 +311,7 @@ def _is_formula(data: np.ndarray, start: int, end: int, dollars: bool, letter_be
     return dollars and not (white or foreign) and end - start <= most
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _number_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after the number that starts with the digit at `i`: 1,000.50 and 5% are numbers."""
     while i < end and (
@@ -325,7 +322,7 @@ def _number_end(data: np.ndarray, i: int, end: int) -> Any:
     return i + 1 if i < end and data[i] == 0x25 else i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _gap_end(data: np.ndarray, i: int, end: int) -> Any:
     stop = min(end, i + 4)
     while i < stop:
@@ -337,7 +334,7 @@ def _gap_end(data: np.ndarray, i: int, end: int) -> Any:
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _operator(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
     """The width in bytes of the operator at `i`, 0 if there is none, and whether it makes a sum."""
     byte = data[i]
@@ -355,7 +352,7 @@ def _operator(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
     return 0, False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _sum(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
     """The byte after the sum that starts with the number at `i`, and its digits and operators."""
     after = _number_end(data, i, end)
@@ -378,7 +375,7 @@ def _sum(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
     return after, chars if counts else 0
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _renderer_ends(data: np.ndarray, start: int, i: int, renderers: np.ndarray) -> bool:
     """Whether one of `renderers`, rows of bytes written backwards, ends with the letter at `i`."""
     for name in renderers:
@@ -390,7 +387,7 @@ def _renderer_ends(data: np.ndarray, start: int, i: int, renderers: np.ndarray) 
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _starts_latex(data: np.ndarray, i: int, end: int) -> bool:
     """Whether `latex ` stands at `i`: a dollar and it start a formula of WordPress."""
     if i + 6 > end:
@@ -400,7 +397,7 @@ def _starts_latex(data: np.ndarray, i: int, end: int) -> bool:
     return bool(a == 0x6C and b == 0x61 and c == 0x74 and d == 0x65 and e == 0x78 and f == 0x20)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_blank(data: np.ndarray, i: int, end: int) -> bool:
     """Whether the line that starts at `i` is."""
     while i < end and (data[i] == 0x20 or data[i] == 0x09 or data[i] == 0x0D):
@@ -499,7 +496,7 @@ def _count(
                 if run - i > 2:
                     dollars = 0
                 elif run - i == 2:
-                    if dollars == 2 and _is_formula(data, dollar_at + 2, i, _YES, _NO):
+                    if dollars == 2 and _is_formula(data, dollar_at + 2, i, True, False):
                         formulas += run - dollar_at - (tails - dollar_tails)
                         dollars = 0
                     else:
@@ -510,7 +507,7 @@ def _count(
                         dollars == 1
                         and i > dollar_at + 1
                         and _can_close(data, i, end)
-                        and _is_formula(data, dollar_at + 1, i, _YES, letter_behind)
+                        and _is_formula(data, dollar_at + 1, i, True, letter_behind)
                     ):
                         formulas += run - dollar_at - (tails - dollar_tails)
                         dollars = 0
@@ -566,7 +563,7 @@ def _count(
                 elif sign == 0x29 or sign == 0x5D:
                     short = sign == 0x29 and i - bracket_at <= 4
                     if bracket == sign - 1 - (sign == 0x5D) and (
-                        short or _is_formula(data, bracket_at + 2, i, _NO, _NO)
+                        short or _is_formula(data, bracket_at + 2, i, False, False)
                     ):
                         formulas = bracket_before + i + 2 - bracket_at - (tails - bracket_tails)
                     bracket = dollars = 0

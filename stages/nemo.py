@@ -15,7 +15,6 @@ from numba import njit, types, uint64
 
 from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, INT32S, UINT64S, decode
 from coursepack.stages.copies import STEP, clear, count_copies, earlier, table_size
-from coursepack.stages.kernels import inside
 from coursepack.stages.pieces import (
     LETTER,
     TAIL,
@@ -218,7 +217,7 @@ def _phrases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return table, lengths, heads
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _hold(
     data: np.ndarray,
     start: Any,
@@ -253,7 +252,7 @@ def _hold(
     return lorem, policy
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _url_end(data: np.ndarray, i: Any, end: Any, table: np.ndarray) -> Any:
     """Where the characters of an address from byte i end."""
     while i < end:
@@ -267,12 +266,12 @@ def _url_end(data: np.ndarray, i: Any, end: Any, table: np.ndarray) -> Any:
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_hex(byte: Any) -> Any:
     return 0x30 <= byte <= 0x39 or 0x41 <= (byte & 0xDF) <= 0x46
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_urls(
     data: np.ndarray, start: Any, end: Any, table: np.ndarray, counts: np.ndarray
 ) -> None:
@@ -297,7 +296,7 @@ def _count_urls(
                 break
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_ellipsis(data: np.ndarray, start: Any, end: Any) -> Any:
     """The bytes of the mark that ends data[start:end], the longest, or 0."""
     size = end - start
@@ -313,7 +312,7 @@ def _is_ellipsis(data: np.ndarray, start: Any, end: Any) -> Any:
     return 0
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _ends_open(data: np.ndarray, start: Any, end: Any) -> Any:
     """Whether data[start:end] ends in "read more" or "read more.."."""
     if end - start >= 2 and data[end - 1] == 0x2E and data[end - 2] == 0x2E:
@@ -328,14 +327,14 @@ def _ends_open(data: np.ndarray, start: Any, end: Any) -> Any:
     )
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _chars(ends: np.ndarray, start: Any, end: Any) -> Any:
     """Code points of the words from `start` to before `end`."""
     before = np.int64(ends[start - 1]) if start > 0 else np.int64(0)
     return np.int64(ends[end - 1]) - before
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _deleted(
     n: int,
     place: Any,
@@ -378,7 +377,7 @@ def _deleted(
     return times * (_chars(ends, place, place + n) + n - 1)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_grams(
     words: Any,
     data: np.ndarray,
@@ -436,7 +435,7 @@ def _count_grams(
                 left += 1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_chars(
     data: np.ndarray, kinds: np.ndarray, start: Any, end: Any, table: np.ndarray, counts: np.ndarray
 ) -> None:
@@ -458,7 +457,7 @@ def _count_chars(
     counts[0], counts[1], counts[2], counts[3], counts[4] = chars, plain, digits, spaces, brackets
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_alphabetic(data: np.ndarray, start: Any, end: Any, table: np.ndarray) -> Any:
     """Whether a word without letters has a character that Unicode calls alphabetic: a vowel sign, a circled letter."""
     i = start
@@ -470,7 +469,7 @@ def _is_alphabetic(data: np.ndarray, start: Any, end: Any, table: np.ndarray) ->
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_hashes(data: np.ndarray, start: Any, end: Any, chars: Any) -> Any:
     """Whether runs of `#` are more than half as many as the characters of the word."""
     if data[start] != 0x23 and (end - start < 2 or data[start + 1] != 0x23):

@@ -27,7 +27,6 @@ from coursepack.stages.characters import load8 as load8
 from coursepack.stages.characters import load_few as load_few
 from coursepack.stages.copies import EMPTY, STEP, head_ends, mix
 from coursepack.stages.copies import hash_bytes as hash_bytes
-from coursepack.stages.kernels import inside
 
 # Bits of `Pieces.kinds`; those of a row, word or line are all that its characters have.
 LETTER, NUMBER, SPACE, MARK, TAIL, UNSPACED, TERMINAL, SIGN = 1, 2, 4, 8, 16, 32, 64, 128
@@ -130,7 +129,7 @@ def _kinds() -> np.ndarray:
     return found
 
 
-@inside
+@njit(nogil=True, cache=True)
 def trimmed(kinds: np.ndarray, start: Any, end: Any) -> tuple[Any, Any]:
     """The bounds of data[start:end] without the white space at its ends; inside kernels."""
     while start < end and kinds[start] & SPACE:
@@ -140,13 +139,13 @@ def trimmed(kinds: np.ndarray, start: Any, end: Any) -> tuple[Any, Any]:
     return start, end
 
 
-@inside
+@njit(nogil=True, cache=True)
 def is_blank(kind: int) -> bool:
     """Whether a piece of these kinds holds nothing but white space; inside kernels."""
     return kind & (LETTER | NUMBER | MARK | SIGN) == 0
 
 
-@inside
+@njit(nogil=True, cache=True)
 def count_chars(kinds: np.ndarray, start: Any, end: Any) -> Any:
     """Code points of data[start:end]; inside kernels."""
     chars = np.int64(end - start)
@@ -155,14 +154,14 @@ def count_chars(kinds: np.ndarray, start: Any, end: Any) -> Any:
     return chars
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _newlines(eight: Any) -> Any:
     """The low bit of each of eight bytes that is a newline."""
     other = eight ^ _NEWLINES
     return ~(((other & ~_HIGH) + ~_HIGH) | other) >> uint64(7) & _LOW
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _sum(eight: Any) -> Any:
     """The sum of eight bytes, below 256."""
     return np.int64(eight * _LOW >> uint64(56))
@@ -212,12 +211,12 @@ def _classify(
     return newlines
 
 
-@inside
-def _which(kinds: np.ndarray, i: Any, bit: Any) -> Any:
+@njit(nogil=True, cache=True)
+def _which(kinds: np.ndarray, i: Any, bit: int) -> Any:
     """A bit for each of the _BLOCK bytes from byte i: whether it has the kind 1 << bit."""
     found = uint64(0)
     for k in range(8):
-        held = load8(kinds, i + uint64(8 * k)) >> bit & _LOW
+        held = load8(kinds, i + uint64(8 * k)) >> uint64(bit) & _LOW
         found |= (held * _TO_BITS >> uint64(56)) << uint64(8 * k)
     return found
 
@@ -242,15 +241,15 @@ def _find_words(
         i, end = uint64(offsets[row]), uint64(ends[row])
         own_before, space_before = uint64(0), _ONE
         while i < end:
-            space = _which(kinds, i, uint64(2))
+            space = _which(kinds, i, 2)
             if end - i < _BLOCK:
                 space |= ALL_BITS << (end - i)
             shifted = space << _ONE | space_before
             space_before = space >> uint64(63)
             cuts = space ^ shifted
             if row_kinds[row] & UNSPACED:
-                own = _which(kinds, i, uint64(5)) & ~space
-                cuts |= (own | own << _ONE | own_before) & ~_which(kinds, i, uint64(4))
+                own = _which(kinds, i, 5) & ~space
+                cuts |= (own | own << _ONE | own_before) & ~_which(kinds, i, 4)
                 own_before = own >> uint64(63)
                 while cuts:
                     at = _lowest_bit(cuts)

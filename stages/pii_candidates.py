@@ -13,7 +13,6 @@ from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S
-from coursepack.stages.kernels import inside
 
 # What a range may hold, as bits.
 EMAIL, IPV4, IPV6, PHONE, NATIONAL_PHONE, CARD, IBAN = (1 << k for k in range(7))
@@ -129,14 +128,14 @@ def _shapes() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarra
     )
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _put(found: np.ndarray, count: int, row: int, start: int, end: int, bits: int) -> int:
     if count < len(found):
         found[count, 0], found[count, 1], found[count, 2], found[count, 3] = row, start, end, bits
     return count + 1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _email(data: np.ndarray, table: np.ndarray, i: int, begin: int, end: int) -> tuple[int, int]:
     """The range of local part and domain round the `@` at byte i, or (i, i)."""
     start, stop, dots = i, i + 1, 0
@@ -148,7 +147,7 @@ def _email(data: np.ndarray, table: np.ndarray, i: int, begin: int, end: int) ->
     return (start, stop) if start < i and dots else (i, i)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _ipv4_end(data: np.ndarray, table: np.ndarray, i: int, end: int) -> int:
     """The byte behind three more `.` and groups of one to three digits that start at byte i, or -1."""
     for _ in range(3):
@@ -163,7 +162,7 @@ def _ipv4_end(data: np.ndarray, table: np.ndarray, i: int, end: int) -> int:
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _ipv6_end(data: np.ndarray, table: np.ndarray, start: int, end: int) -> int:
     """The byte behind an address of 2000::/3 that starts at byte `start`, or -1."""
     if data[start] != 0x32 and data[start] != 0x33:
@@ -179,7 +178,7 @@ def _ipv6_end(data: np.ndarray, table: np.ndarray, start: int, end: int) -> int:
     return i if colons >= 2 else -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _iban_end(data: np.ndarray, table: np.ndarray, i: int, begin: int, end: int) -> int:
     """The byte behind an account number whose check digits start at byte i, behind two capitals; or -1."""
     if i - begin < 2 or not table[data[i - 1]] & table[data[i - 2]] & _UPPER:
@@ -198,7 +197,7 @@ def _iban_end(data: np.ndarray, table: np.ndarray, i: int, begin: int, end: int)
     return i if count >= _IBAN_LEAST else -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_fiscal_code(data: np.ndarray, table: np.ndarray, i: int, begin: int, end: int) -> bool:
     """Whether the first digits of an Italian code (LLLLLL00L00L000L) stand at byte i."""
     if i - begin < 6 or i + 10 > end:
@@ -212,7 +211,7 @@ def _is_fiscal_code(data: np.ndarray, table: np.ndarray, i: int, begin: int, end
     return True
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _phone_end(data: np.ndarray, table: np.ndarray, i: int, end: int) -> int:
     """The byte behind an international number whose digits start at byte i, or -1."""
     start, stop, digits = i, i, 0
@@ -224,7 +223,7 @@ def _phone_end(data: np.ndarray, table: np.ndarray, i: int, end: int) -> int:
     return stop if digits >= _PHONE_DIGITS else -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _letter_follows(data: np.ndarray, table: np.ndarray, i: int, end: int) -> bool:
     """Whether a letter stands at byte i or behind one hyphen or space."""
     if i + 1 < end and (data[i] == 0x2D or data[i] == 0x20):
@@ -277,7 +276,7 @@ def _scan(
                 if wanted & EMAIL:
                     start, stop = _email(data, table, i, begin, end)
                     if start < stop:
-                        count = _put(found, count, row, start, stop, np.int64(EMAIL))
+                        count = _put(found, count, row, start, stop, EMAIL)
                 i += 1
                 continue
             start = i
@@ -292,19 +291,19 @@ def _scan(
                 if wanted & IPV4 and length <= 3 and i < end and data[i] == 0x2E:
                     stop = _ipv4_end(data, table, i, end)
                     if stop > 0:
-                        count = _put(found, count, row, start, stop, np.int64(IPV4))
+                        count = _put(found, count, row, start, stop, IPV4)
                 if wanted & IPV6 and length <= 4:
                     stop = _ipv6_end(data, table, start, end)
                     if stop > 0:
-                        count = _put(found, count, row, start, stop, np.int64(IPV6))
+                        count = _put(found, count, row, start, stop, IPV6)
             # Letters before digits.
             elif length >= 2:
                 if wanted & _FISCAL and _is_fiscal_code(data, table, start, begin, end):
-                    count = _put(found, count, row, start - 6, start + 10, np.int64(_FISCAL))
+                    count = _put(found, count, row, start - 6, start + 10, _FISCAL)
                 if wanted & IBAN:
                     stop = _iban_end(data, table, start, begin, end)
                     if stop > 0:
-                        count = _put(found, count, row, start - 2, stop, np.int64(IBAN))
+                        count = _put(found, count, row, start - 2, stop, IBAN)
             # Numbers of a certain shape.
             if gap == 1 and table[before] & _GAP and before < 0x80:
                 nibbles = nibbles << uint64(4) | uint64(min(length, 15))
@@ -319,30 +318,28 @@ def _scan(
                 if bits & _DNI and not _letter_follows(data, table, i, end):
                     bits ^= _DNI
                 if bits and not inside_word:
-                    count = _put(found, count, row, start, i, np.int64(bits))
+                    count = _put(found, count, row, start, i, bits)
                 if nibbles > uint64(15):
                     for k in range(len(shapes)):
                         if nibbles & masks[k] == shapes[k] and shape_bits[k] & wanted:
                             first = group_starts[groups - shape_groups[k] & 7]
-                            count = _put(found, count, row, first, i, np.int64(shape_bits[k]))
+                            count = _put(found, count, row, first, i, shape_bits[k])
             # Phone numbers.
             plus = start - 2 if before == 0x28 else start - 1
             if wanted & PHONE and plus >= begin and data[plus] == 0x2B:
                 stop = _phone_end(data, table, start, end)
                 if stop > 0:
-                    count = _put(found, count, row, plus - 1, stop, np.int64(PHONE))
+                    count = _put(found, count, row, plus - 1, stop, PHONE)
             if wanted & NATIONAL_PHONE:
                 joined = 0 < gap <= 3
                 for k in range(min(gap, 3)):
                     joined &= table[data[start - 1 - k]] & _GAP != 0
                 if not joined:
                     if _PHONE_DIGITS <= run_digits <= _MOST_PHONE_RUN:
-                        count = _put(
-                            found, count, row, run_start - 2, last_end, np.int64(NATIONAL_PHONE)
-                        )
+                        count = _put(found, count, row, run_start - 2, last_end, NATIONAL_PHONE)
                     run_start, run_digits = start, 0
                 run_digits += length
             last_end = i
         if wanted & NATIONAL_PHONE and _PHONE_DIGITS <= run_digits <= _MOST_PHONE_RUN:
-            count = _put(found, count, row, run_start - 2, last_end, np.int64(NATIONAL_PHONE))
+            count = _put(found, count, row, run_start - 2, last_end, NATIONAL_PHONE)
     return count

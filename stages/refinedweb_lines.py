@@ -14,7 +14,6 @@ from numba import njit, types
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.edits import RefinedWebLines
 from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, characters, decode
-from coursepack.stages.kernels import inside
 from coursepack.stages.line_edits import (
     KEPT,
     SPACE,
@@ -131,12 +130,12 @@ def _bits() -> np.ndarray:
     return bits
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _lower(byte: Any) -> Any:
     return byte | 0x20 if 0x41 <= byte <= 0x5A else byte
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _stands_at(data: np.ndarray, i: int, end: int, word: np.ndarray, size: int) -> bool:
     """Whether word[:size] stands at i, in any case."""
     if i < 0 or i + size > end:
@@ -147,7 +146,7 @@ def _stands_at(data: np.ndarray, i: int, end: int, word: np.ndarray, size: int) 
     return k == size
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_counter(data: np.ndarray, i: int, end: int, bits: np.ndarray, counters: np.ndarray) -> bool:
     """A number, perhaps with K, M or B, white space and a word of `counters`; no word before or after."""
     code: Any = np.int64(0)
@@ -190,7 +189,7 @@ def _is_counter(data: np.ndarray, i: int, end: int, bits: np.ndarray, counters: 
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _strip(
     data: np.ndarray,
     lefts: np.ndarray,
@@ -220,7 +219,7 @@ def _strip(
             verdicts[line] = SPACE + 1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _without_phrase(
     text: np.ndarray,
     places: np.ndarray,
@@ -265,7 +264,7 @@ def _without_phrase(
     return to
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _before_space(data: np.ndarray, start: int, i: int, is_space: np.ndarray) -> Any:
     """The place before i without the one character of white space that may end there; inside kernels."""
     k = i - 1
@@ -278,7 +277,7 @@ def _before_space(data: np.ndarray, start: int, i: int, is_space: np.ndarray) ->
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _may_hold_phrase(
     data: np.ndarray, start: int, end: int, one: np.ndarray, two: np.ndarray, three: np.ndarray
 ) -> bool:
@@ -293,7 +292,7 @@ def _may_hold_phrase(
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _count_kinds(data: np.ndarray, i: int, end: int, bits: np.ndarray) -> tuple[Any, Any, Any]:
     """Code points, capitals and digits."""
     chars, capitals, digits = 0, 0, 0
@@ -310,7 +309,7 @@ def _count_kinds(data: np.ndarray, i: int, end: int, bits: np.ndarray) -> tuple[
     return chars, capitals, digits
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _take_phrases(
     data: np.ndarray,
     lefts: np.ndarray,

@@ -22,7 +22,6 @@ from coursepack.stages.copies import (
     repeats,
     table_size,
 )
-from coursepack.stages.kernels import inside
 from coursepack.stages.pieces import TextOrPieces, count_chars, find_pieces, trimmed
 
 TOP = (2, 3, 4)
@@ -148,7 +147,7 @@ def _count_pieces(
         counts[5], counts[6] = count_copies(table, hashes, chars, held)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _chars(word_chars: np.ndarray, place: Any, n: int) -> Any:
     """Characters of the n words from `place`, without what stands between them."""
     chars = np.int64(0)
@@ -157,7 +156,7 @@ def _chars(word_chars: np.ndarray, place: Any, n: int) -> Any:
     return chars
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _walk(n: int, left: int, rows: np.ndarray, word_chars: np.ndarray) -> Any:
     """Characters of the n-grams that were met before on a walk that leaves out what it counted."""
     places, firsts, times = rows[0], rows[1], rows[2]

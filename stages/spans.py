@@ -6,15 +6,13 @@ text to the byte of the source. A chain of edits keeps one `Spans` for each and 
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit, types, uint64
+from numba import njit, types
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.stages.characters import BYTES, INDEX, INT32S
-from coursepack.stages.kernels import inside
 
 # What a span's first wrong byte is wrong about; the kernel's answers.
 _FINE, _ORDER, _RANGE, _BORDER = 0, 1, 2, 3
@@ -237,26 +235,17 @@ def _check(
         for k in range(span_offsets[row], span_offsets[row + 1]):
             start, end = starts[k], ends[k]
             if start < reached or end < start:
-                wrong[0], wrong[1], wrong[2] = _ORDER, k, row
+                wrong[:] = _ORDER, k, row
                 return
             if end > size:
-                wrong[0], wrong[1], wrong[2] = _RANGE, k, row
+                wrong[:] = _RANGE, k, row
                 return
             if characters:
                 inside = start < size and data[begin + start] & 0xC0 == 0x80
                 if inside or (end < size and data[begin + end] & 0xC0 == 0x80):
-                    wrong[0], wrong[1], wrong[2] = _BORDER, k, row
+                    wrong[:] = _BORDER, k, row
                     return
             reached = end
-
-
-@inside
-def _copy(data: np.ndarray, start: Any, end: Any, out: np.ndarray, to: Any) -> Any:
-    """Copies data[start:end] to byte `to` of `out`; the byte after the copy."""
-    for i in range(uint64(start), uint64(end)):
-        out[uint64(to)] = data[i]
-        to += 1
-    return to
 
 
 @njit(
@@ -279,11 +268,14 @@ def _replace(
     for row in range(len(offsets) - 1):
         begin, i, to = offsets[row], offsets[row], edited[row]
         for k in range(span_offsets[row], span_offsets[row + 1]):
-            to = _copy(data, i, begin + starts[k], out, to)
-            replacement = replacements[k]
-            to = _copy(pool, pool_starts[replacement], pool_starts[replacement + 1], out, to)
+            until = begin + starts[k]
+            out[to : to + until - i] = data[i:until]
+            to += until - i
+            a, b = pool_starts[replacements[k]], pool_starts[replacements[k] + 1]
+            out[to : to + b - a] = pool[a:b]
+            to += b - a
             i = begin + ends[k]
-        _copy(data, i, offsets[row + 1], out, to)
+        out[to : to + offsets[row + 1] - i] = data[i : offsets[row + 1]]
 
 
 @njit(types.int64(BYTES, types.uint8), nogil=True, cache=True)

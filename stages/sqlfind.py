@@ -12,7 +12,6 @@ import numpy as np
 from numba import from_dtype, njit, types, uint64
 
 from coursepack.stages.characters import BYTES, INDEX, UINT64S
-from coursepack.stages.kernels import byte_table, inside
 from coursepack.stages.sqlsplit import (
     DECLARED,
     ESCAPES,
@@ -21,7 +20,6 @@ from coursepack.stages.sqlsplit import (
     LITERAL,
     MARK_SLOTS,
     NAME,
-    NO_FLAGS,
     NOTE,
     QUOTED,
     SAMPLE_SLOTS,
@@ -35,12 +33,8 @@ from coursepack.stages.sqlsplit import (
     escapes_quotes,
     is_command,
     is_word,
-    line_end,
     number_of,
-    peek,
     quote_end,
-    read_word,
-    starts_word,
     token,
     walk,
 )
@@ -61,39 +55,11 @@ from coursepack.stages.sqlwords import (
 )
 
 PLACES = ("file", "markdown", "notebook", "code", "text")
-_FILE, _MARKDOWN, _NOTEBOOK, _CODE, _TEXT = (np.int64(place) for place in range(5))
+_FILE, _MARKDOWN, _NOTEBOOK, _CODE, _TEXT = range(5)
 
 INT64S = types.Array(types.int64, 1, "C", readonly=True)
 EVERYWHERE, ALL_SQL = -1, -2  # a text is looked through; is taken as SQL from end to end
 
-# Where `_find` is in a text, and the piece that it has come to.
-_Look = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "i",
-            "begins",  # a line does at byte i
-            "fence",  # signs that closes the fence of other code that byte i is in, 0 of none
-            "fence_sign",
-            "markdown",  # a fence of other code was met
-            "start",
-            "stop",
-            "flags",
-            "where",
-            "place",
-        )
-    ]
-)
-# Sets of bytes: of escaped white space, what may stand between strings that are put together, ...
-_ESCAPED, _BETWEEN_STRINGS = byte_table(b"ntr"), byte_table(bytes(range(0x21)) + b"\\_")
-_JOINS, _QUOTES, _FENCE_SIGNS = byte_table(b"+.&"), byte_table(b"\"'`"), byte_table(b"`~")
-_INDENT, _QUOTED_INDENT = byte_table(b" \t"), byte_table(b" \t>")
-_BEFORE_FENCE, _BEFORE_LANGUAGE = byte_table(b"`~%.{"), byte_table(b" {.")
-_GOES_ON = byte_table(b"(),+-=;")
-_OPENS, _OPENS_CAPITALS = byte_table(b":>|=("), byte_table(b"#*-/$%")
-# What begins another cell or fence, besides %%.
-_CELLS = tuple(int.from_bytes(head, "big") for head in (b"# %", b"# I", b"InI", b"```"))
-_ONE, _FIVE, _FIVE_BITS = (np.uint64(n) for n in (1, 5, 31))
 _AHEAD = 400  # bytes that the look past a statement's first word may take
 _FROM_AHEAD = 8192  # and how far a SELECT's FROM may be
 _PIECE_BYTES = 1 << 16  # longest piece in a string or between lines
@@ -124,30 +90,25 @@ def word_starts() -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _text_start(data: np.ndarray, start: int, end: int) -> int:
     """The byte after a byte order mark."""
     marked = end - start >= 3 and data[start] == 0xEF and data[start + 1] == 0xBB
     return start + 3 if marked and data[start + 2] == 0xBF else start
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _begins_word(data: np.ndarray, i: int, start: int) -> bool:
     """Whether no word goes on at byte i; the n of an escaped newline is none."""
     if i == start or not is_word(data[i - 1]):
         return True
     low = data[i - 1]
-    return bool(i - 2 >= start and data[i - 2] == 0x5C and _ESCAPED[low])
+    return bool(
+        i - 2 >= start and data[i - 2] == 0x5C and (low == 0x6E or low == 0x74 or low == 0x72)
+    )
 
 
-@inside
-def _pair(data: np.ndarray, i: Any) -> Any:
-    """The low five bits of the bytes i and i + 1, an index of `word_starts`."""
-    at = uint64(i)
-    return (uint64(data[at]) & _FIVE_BITS) << _FIVE | uint64(data[at + _ONE]) & _FIVE_BITS
-
-
-@inside
+@njit(nogil=True, cache=True)
 def _next(data: np.ndarray, i: int, end: int, unclosed: np.ndarray) -> tuple[Any, Any, Any, Any]:
     """Kind, first byte, end and hash of the next token that is no white space or comment; SPACE: there is none."""
     while i < end:
@@ -158,7 +119,7 @@ def _next(data: np.ndarray, i: int, end: int, unclosed: np.ndarray) -> tuple[Any
     return SPACE, end, end, uint64(0)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _holds_from(data: np.ndarray, i: int, end: int) -> int:
     """The place of the first word FROM in data[i:end], or `end`."""
     while i + 4 <= end:
@@ -169,7 +130,7 @@ def _holds_from(data: np.ndarray, i: int, end: int) -> int:
     return end
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _may_start(
     data: np.ndarray,
     word: int,
@@ -255,33 +216,22 @@ def _may_start(
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _word_value(
     data: np.ndarray, i: int, end: int, keys: np.ndarray, values: np.ndarray
 ) -> tuple[Any, Any]:
-    """The value of the word at byte i, 0 where there is none, and its end."""
-    if not starts_word(data[i]):
-        return np.int64(0), i
-    _, stop, found = read_word(data, i, min(end, i + 32))
+    """The value of the word at byte i, and its end."""
+    _, stop, found = token(data, i, min(end, i + 32), 0, np.zeros(4, np.int64))
     return look_up(keys, values, found), stop
 
 
-@inside
-def _is_fence(data: np.ndarray, i: Any, end: Any, keys: np.ndarray, values: np.ndarray) -> bool:
-    """Whether the word at byte i is the language of a fence."""
-    if i >= end:
-        return False
-    value, _ = _word_value(data, i, end, keys, values)
-    return bool(value & FENCE)
-
-
-@inside
+@njit(nogil=True, cache=True)
 def _names_fence(data: np.ndarray, i: int, start: int) -> bool:
     """Whether a fence's or a cell's language may stand at byte i."""
     if i == start:
         return False
     before = data[i - 1]
-    if _BEFORE_FENCE[before]:
+    if before == 0x60 or before == 0x7E or before == 0x25 or before == 0x2E or before == 0x7B:
         return True
     while i - 1 > start and data[i - 1] == 0x20:
         i -= 1
@@ -310,11 +260,11 @@ def _flag(
         i = start
         froms[0] = -1
         while i + 3 <= end:
-            if first[_pair(data, i)] == 0:
+            if first[np.int64(data[i] & 31) << 5 | np.int64(data[i + 1] & 31)] == 0:
                 i += 1
                 continue
             if (
-                second[_pair(data, i + 1)] == 0
+                second[np.int64(data[i + 1] & 31) << 5 | np.int64(data[i + 2] & 31)] == 0
                 or data[i] < 0x41
                 or not _begins_word(data, i, start)
             ):
@@ -339,7 +289,7 @@ def may_hold_sql(offsets: np.ndarray, ends: np.ndarray, data: np.ndarray) -> np.
     return found
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _literal_end(data: np.ndarray, i: int, end: int) -> int:
     """The end of the text in the string whose quote stands at byte i, or -1; pieces put together in the
     code ("a" + "b", "a" "b", 'a' . 'b') belong to it."""
@@ -359,12 +309,12 @@ def _literal_end(data: np.ndarray, i: int, end: int) -> int:
         if close < 0:
             return -1
         j, joined = close, False
-        while j < most and _BETWEEN_STRINGS[data[j]]:
+        while j < most and (data[j] <= 0x20 or data[j] == 0x5C or data[j] == 0x5F):
             j += 1
-        if j < most and _JOINS[data[j]]:
+        if j < most and (data[j] == 0x2B or data[j] == 0x2E or data[j] == 0x26):
             joined = True
             j += 1
-            while j < most and _BETWEEN_STRINGS[data[j]]:
+            while j < most and (data[j] <= 0x20 or data[j] == 0x5C or data[j] == 0x5F):
                 j += 1
         if j + 1 < most and data[j + 1] == quote and is_word(data[j]) and not joined:
             j += 1  # f"..."
@@ -373,7 +323,7 @@ def _literal_end(data: np.ndarray, i: int, end: int) -> int:
         i = j
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _lines_end(
     data: np.ndarray, i: Any, end: int, flags: int, keys: np.ndarray, values: np.ndarray
 ) -> Any:
@@ -394,7 +344,7 @@ def _lines_end(
             i = stop
             if newlines == 0 or i >= end:
                 continue
-            if data[i] == 0x60 and _fence(data, i, end):
+            if data[i] == 0x60 and i + 2 < end and data[i + 1] == 0x60 and data[i + 2] == 0x60:
                 return last
             indented = data[i - 1] != 0x0A
             kind, stop, found = token(data, i, end, flags, unclosed)
@@ -404,7 +354,7 @@ def _lines_end(
                 clause = value & (CLAUSE | HEAD) != 0 and case_of(data, i, stop) == head_case
                 goes_on |= clause
             elif kind == SIGN:
-                goes_on |= _GOES_ON[data[i]]
+                goes_on |= data[i] in (0x28, 0x29, 0x2C, 0x2B, 0x2D, 0x3D, 0x3B)
             if not goes_on:
                 return last
             continue
@@ -424,7 +374,7 @@ def _lines_end(
     return last
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _before(data: np.ndarray, i: int, start: int) -> int:
     """The place of the last byte before i that is no white space, or start - 1; an escaped newline is some."""
     i -= 1
@@ -432,57 +382,100 @@ def _before(data: np.ndarray, i: int, start: int) -> int:
     while i >= least:
         byte = data[i]
         if byte > 0x20:
-            if not (_ESCAPED[byte] and i - 1 >= least and data[i - 1] == 0x5C):
+            escaped = byte == 0x6E or byte == 0x74 or byte == 0x72
+            if not (escaped and i - 1 >= least and data[i - 1] == 0x5C):
                 return i
             i -= 1
         i -= 1
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _fence(data: np.ndarray, i: int, end: int) -> int:
     """How many ` or ~ stand at byte i, or 0 if fewer than three."""
     j = i
-    while j < end and data[j] == data[i] and _FENCE_SIGNS[data[i]]:
+    while j < end and data[j] == data[i] and (data[i] == 0x60 or data[i] == 0x7E):
         j += 1
     return j - i if j - i >= 3 else 0
 
 
-@inside
+@njit(nogil=True, cache=True)
+def _line(data: np.ndarray, i: int, end: int) -> int:
+    while i < end and data[i] != 0x0A:
+        i += 1
+    return i
+
+
+@njit(nogil=True, cache=True)
 def _fence_end(data: np.ndarray, i: int, end: int, sign: int, width: int) -> int:
     """The start of the line that closes a fence, or `end`; i is a line's start."""
     while i < end:
         j = i
-        while j < end and _QUOTED_INDENT[data[j]]:
+        while j < end and (data[j] == 0x20 or data[j] == 0x09 or data[j] == 0x3E):
             j += 1
         if j < end and data[j] == sign and _fence(data, j, end) >= width:
             return i
-        i = line_end(data, i, end) + 1
+        i = _line(data, i, end) + 1
     return end
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _cell_end(data: np.ndarray, i: int, end: int) -> int:
     """The start of the line that begins another cell or fence, or `end`; i is a line's start."""
     while i < end:
         if i + 2 < end:
-            pair = np.int64(data[i]) << 8 | data[i + 1]
-            three = pair << 8 | data[i + 2]
-            if pair == 0x2525 or three in _CELLS:
+            a, b, c = data[i], data[i + 1], data[i + 2]
+            magic = (a == 0x25 and b == 0x25) or (a == 0x23 and b == 0x20 and c == 0x25)
+            inputs = ((a == 0x23 and b == 0x20) or (a == 0x49 and b == 0x6E)) and c == 0x49
+            if magic or inputs or (a == 0x60 and b == 0x60 and c == 0x60):
                 return i
-        i = line_end(data, i, end) + 1
+        i = _line(data, i, end) + 1
     return end
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _block_end(data: np.ndarray, i: int, end: int) -> int:
     """The start of the first line that is neither blank nor indented, or `end`; i is a line's start."""
     while i < end and (data[i] <= 0x20):
-        i = line_end(data, i, end) + 1
+        i = _line(data, i, end) + 1
     return min(i, end)
 
 
-@inside
+@njit(nogil=True, cache=True)
+def _read(
+    data: np.ndarray,
+    start: int,
+    end: int,
+    flags: int,
+    where: int,
+    place: int,
+    keys: np.ndarray,
+    values: np.ndarray,
+    mark_keys: np.ndarray,
+    mark_values: np.ndarray,
+    found: np.ndarray,
+    state: np.ndarray,
+    samples: np.ndarray,
+    hits: np.ndarray,
+    seen: np.ndarray,
+    places: np.ndarray,
+    spans: np.ndarray,
+) -> bool:
+    """Adds a piece to `found[0]` if it holds a statement that is SQL by itself, or is declared to be SQL."""
+    row = found[0]
+    found[1] = found[0]
+    walk(
+        data, start, end, flags, where, keys, values, mark_keys, mark_values,
+        row, state[0], samples, hits, seen, spans,
+    )  # fmt: skip
+    if where != DECLARED and row.strong == found[1].strong:
+        found[0] = found[1]
+        return False
+    places[place] += row.chars - found[1].chars
+    return True
+
+
+@njit(nogil=True, cache=True)
 def _whole(
     data: np.ndarray,
     start: int,
@@ -502,155 +495,177 @@ def _whole(
             return bool(value & HEAD != 0 or word in (_DELIMITER, _GO))
         template = kind == NAME and found == 0
         if is_command(data, i, end):
-            stop = line_end(data, i, end)
-        elif not (template or kind in (SPACE, NOTE) or data[i] == 0x28):
+            stop = _line(data, i, end)
+        elif not (template or kind in (SPACE, NOTE) or data[i] == 40):
             return False
         i = stop
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _opens(sign: Any, before: Any, case: int) -> bool:
     """Whether a statement in the middle of a line may follow the sign, with `before` right before it; after the sign of
     a comment or an item it begins with capitals."""
-    if _OPENS[sign]:
+    if sign in (0x3A, 0x3E, 0x7C, 0x3D, 0x28):  # : > | = (
         return bool(before == sign or before == 0x20 or before == 0x09)
-    return bool(_OPENS_CAPITALS[sign] and case == 3 and before <= 0x20)
+    return bool(sign in (0x23, 0x2A, 0x2D, 0x2F, 0x24, 0x25) and case == 3 and before <= 0x20)
 
 
-@inside
-def _declared(
-    data: np.ndarray, i: Any, end: int, keys: np.ndarray, values: np.ndarray, look: Any
-) -> bool:
-    """Whether a fence or a cell of SQL begins in the line that does at byte i, after white space; `look` is then at it,
-    and otherwise past a line that opens or closes another fence."""
-    width = _fence(data, i, end)
-    byte, line = data[i], line_end(data, i, end)
-    if width and look.fence == 0:
-        info = i + width
-        while info < end and _BEFORE_LANGUAGE[data[info]]:
-            info += 1
-        if _is_fence(data, info, line, keys, values):
-            look.start, look.place = min(line + 1, end), _MARKDOWN
-            look.stop = _fence_end(data, look.start, end, byte, width)
-            look.i = line_end(data, look.stop, end)
-            return True
-        look.fence, look.fence_sign, look.markdown, look.i = width, byte, 1, line
-    elif width >= look.fence > 0 and byte == look.fence_sign:
-        look.fence, look.i = 0, line
-    elif byte == 0x25:
-        whole = peek(data, i + 1, end) == 0x25
-        k = i + 1 + whole
-        if _is_fence(data, k, end, keys, values):
-            look.place = _NOTEBOOK
-            if whole:
-                look.start = min(line + 1, end)
-                look.stop = _cell_end(data, look.start, end)
-            else:
-                _, look.start = _word_value(data, k, end, keys, values)
-                look.stop = line
-            look.i = look.stop
-            look.begins = look.i < end and data[look.i - 1] == 0x0A
-            return True
-    elif byte == 0x2E and peek(data, i + 1, end) == 0x2E:
-        k = i + 2
-        while k + 1 < line and not (data[k] == 0x3A and data[k + 1] == 0x3A):
-            k += 1
-        k += 2
-        while k < line and data[k] == 0x20:
-            k += 1
-        if _is_fence(data, k, line, keys, values):
-            look.start, look.place = min(line + 1, end), _MARKDOWN
-            look.i = look.stop = _block_end(data, look.start, end)
-            look.begins = look.i < end and data[look.i - 1] == 0x0A
-            return True
-    return False
-
-
-@inside
-def _stands(
+@njit(nogil=True, cache=True)
+def _look(
     data: np.ndarray,
     start: int,
     end: int,
-    flags: int,
-    keys: np.ndarray,
-    values: np.ndarray,
-    look: Any,
-    word_stop: int,
-) -> bool:
-    """Whether the anchor that begins at byte `look.start` stands where a statement may: at the head of a line or a
-    string, or after a sign; `look` then has the end of the piece."""
-    i = look.start
-    quote = _before(data, i, start)
-    sign = data[quote] if quote >= start else np.uint8(0x0A)
-    line_start = i
-    while line_start > start and _INDENT[data[line_start - 1]]:
-        line_start -= 1
-    at_line = line_start == start or data[line_start - 1] == 0x0A
-    look.place = _MARKDOWN if look.fence > 0 else _TEXT
-    look.where, look.flags = LINES, flags
-    if _QUOTES[sign]:
-        stop = _literal_end(data, quote, end)
-        fenced = sign == 0x60 and quote >= 2
-        if fenced and data[quote - 1] == 0x60 and data[quote - 2] == 0x60:
-            stop = -1
-        elif stop >= i:
-            look.where, look.flags, look.stop = QUOTED, flags | ESCAPES | LITERAL, stop
-            inline = sign == 0x60 and look.markdown > 0
-            look.place = _MARKDOWN if look.fence > 0 or inline else _CODE
-            return True
-    if not at_line and not _opens(sign, data[i - 1], case_of(data, i, word_stop)):
-        return False
-    look.stop = _lines_end(data, i, end, flags, keys, values)
-    return True
-
-
-@inside
-def _next_piece(
-    data: np.ndarray,
-    start: int,
-    end: int,
-    flags: int,
+    within: int,
     first: np.ndarray,
     second: np.ndarray,
     keys: np.ndarray,
     values: np.ndarray,
-    froms: np.ndarray,
-    look: Any,
-) -> bool:
-    """Takes `look` to the next piece of data[start:end] that may be SQL; whether there is one."""
-    i, begins = look.i, look.begins > 0
+    mark_keys: np.ndarray,
+    mark_values: np.ndarray,
+    found: np.ndarray,
+    state: np.ndarray,
+    samples: np.ndarray,
+    hits: np.ndarray,
+    seen: np.ndarray,
+    places: np.ndarray,
+    spans: np.ndarray,
+) -> None:
+    """Finds and adds the pieces of one text; `within` is the place that all of them have, or -1."""
+    flags = ESCAPES if escapes_quotes(data, start, end) else 0
+    file = _FILE if within < 0 else within
+    if within == ALL_SQL:
+        _read(
+            data, start, end, flags, DECLARED, file, keys, values, mark_keys, mark_values,
+            found, state, samples, hits, seen, places, spans,
+        )  # fmt: skip
+        return
+    if _whole(data, start, end, flags, keys, values):
+        whole = _read(
+            data, start, end, flags, FILE, file, keys, values, mark_keys, mark_values,
+            found, state, samples, hits, seen, places, spans,
+        )  # fmt: skip
+        if whole and 2 * found[0].chars >= chars_of(data, start, end):
+            return
+        found[0] = found[2]
+        seen[:] = 0
+        places[:] = 0
+    froms = np.full(1, -1, np.int64)
+    fence, fence_sign, markdown = 0, 0, False
+    begins = True
+    i = start
     while i < end:
         if begins:
             begins = False
             j = i
-            while j < end and _QUOTED_INDENT[data[j]]:
+            while j < end and (data[j] == 0x20 or data[j] == 0x09 or data[j] == 0x3E):
                 j += 1
             if j >= end:
-                break
-            look.i, look.begins, look.where, look.flags = i, 0, DECLARED, flags
-            if _declared(data, j, end, keys, values, look):
-                return True
-            if look.i != i:
-                i = look.i
+                return
+            width = _fence(data, j, end)
+            piece, stop, place = -1, -1, _MARKDOWN
+            if width and fence == 0:
+                info = j + width
+                while info < end and data[info] in (0x20, 0x7B, 0x2E):
+                    info += 1
+                line = _line(data, j, end)
+                value, _ = _word_value(data, info, line, keys, values) if info < line else (0, 0)
+                if value & FENCE:
+                    piece = min(line + 1, end)
+                    stop = _fence_end(data, piece, end, data[j], width)
+                    fence = -1
+                else:
+                    fence, fence_sign, markdown = width, int(data[j]), True
+                    i = line
+                    continue
+            elif width >= fence > 0 and data[j] == fence_sign:
+                fence = 0
+                i = _line(data, j, end)
+                continue
+            elif data[j] == 0x25:
+                k = j + 1 + (j + 1 < end and data[j + 1] == 0x25)
+                value, after = _word_value(data, k, end, keys, values) if k < end else (0, 0)
+                if value & FENCE:
+                    line = _line(data, j, end)
+                    place = _NOTEBOOK
+                    piece, stop = after, line
+                    if k == j + 2:
+                        piece = min(line + 1, end)
+                        stop = _cell_end(data, piece, end)
+            elif data[j] == 0x2E and j + 1 < end and data[j + 1] == 0x2E:
+                line = _line(data, j, end)
+                k = j + 2
+                while k + 1 < line and not (data[k] == 0x3A and data[k + 1] == 0x3A):
+                    k += 1
+                k += 2
+                while k < line and data[k] == 0x20:
+                    k += 1
+                value, _ = _word_value(data, k, line, keys, values) if k < line else (0, 0)
+                if value & FENCE:
+                    piece = min(line + 1, end)
+                    stop = _block_end(data, piece, end)
+            if piece >= 0:
+                if within >= 0:
+                    place = within
+                _read(
+                    data, piece, stop, flags, DECLARED, place, keys, values, mark_keys, mark_values,
+                    found, state, samples, hits, seen, places, spans,
+                )  # fmt: skip
+                i = stop
+                if fence < 0:
+                    i = _line(data, stop, end)
+                    fence = 0
+                else:
+                    begins = i < end and data[i - 1] == 0x0A
                 continue
         if data[i] == 0x0A:
             begins = True
-        elif (
-            i + 3 <= end
-            and first[_pair(data, i)]
-            and second[_pair(data, i + 1)]
-            and data[i] >= 0x41
-            and _begins_word(data, i, start)
+            i += 1
+            continue
+        if (
+            data[i] < 0x41
+            or i + 3 > end
+            or first[np.int64(data[i] & 31) << 5 | np.int64(data[i + 1] & 31)] == 0
+            or second[np.int64(data[i + 1] & 31) << 5 | np.int64(data[i + 2] & 31)] == 0
+            or not _begins_word(data, i, start)
         ):
-            value, stop = _word_value(data, i, end, keys, values)
-            word = value >> NUMBER_SHIFT
-            if value & HEAD and _may_start(data, word, stop, end, keys, values, froms):
-                look.i, look.begins, look.start = i + 1, 0, i
-                if _stands(data, start, end, flags, keys, values, look, stop):
-                    return True
-        i += 1
-    return False
+            i += 1
+            continue
+        value, stop = _word_value(data, i, end, keys, values)
+        anchor = value & HEAD != 0
+        word = value >> NUMBER_SHIFT
+        if not anchor or not _may_start(data, word, stop, end, keys, values, froms):
+            i += 1
+            continue
+        quote = _before(data, i, start)
+        sign = data[quote] if quote >= start else np.uint8(0x0A)
+        line_start = i
+        while line_start > start and (data[line_start - 1] == 0x20 or data[line_start - 1] == 0x09):
+            line_start -= 1
+        at_line = line_start == start or data[line_start - 1] == 0x0A
+        place = _MARKDOWN if fence > 0 else _TEXT
+        where, stop_word, stop = LINES, stop, -1
+        if sign == 0x22 or sign == 0x27 or sign == 0x60:
+            stop = _literal_end(data, quote, end)
+            if sign == 0x60 and quote >= 2 and data[quote - 1] == 0x60 and data[quote - 2] == 0x60:
+                stop = -1
+            elif stop >= i:
+                where = QUOTED
+                inline = sign == 0x60 and markdown
+                place = _MARKDOWN if fence > 0 or inline else _CODE
+        if where == LINES:
+            if not at_line and not _opens(sign, data[i - 1], case_of(data, i, stop_word)):
+                i += 1
+                continue
+            stop = _lines_end(data, i, end, flags, keys, values)
+        if within >= 0:
+            place = within
+        reads = flags if where == LINES else flags | ESCAPES | LITERAL
+        taken = _read(
+            data, i, stop, reads, where, place, keys, values, mark_keys, mark_values,
+            found, state, samples, hits, seen, places, spans,
+        )  # fmt: skip
+        i = stop if taken and stop > i else i + 1
 
 
 @njit(
@@ -667,12 +682,7 @@ def _next_piece(
         INT64S,
         types.Array(types.int64, 2, "C", readonly=True),
         from_dtype(Found)[::1],
-        from_dtype(Found)[::1],
         from_dtype(InStatement)[::1],
-        from_dtype(_Look)[::1],
-        types.int64[::1],
-        types.int64[::1],
-        types.uint8[::1],
         types.int64[:, ::1],
         types.int64[:, ::1],
         types.int64[:, :, ::1],
@@ -694,50 +704,23 @@ def _find(
     mark_values: np.ndarray,
     weights: np.ndarray,
     totals: np.ndarray,
-    found: np.ndarray,
     state: np.ndarray,
-    looks: np.ndarray,
-    froms: np.ndarray,
-    hits: np.ndarray,
-    seen: np.ndarray,
     places: np.ndarray,
     scores: np.ndarray,
     samples: np.ndarray,
     spans: np.ndarray,
 ) -> None:
-    """`found` is of three rows: of a text so far, before a piece of it, and zeros."""
-    look = looks[0]
+    hits = np.zeros(MARK_SLOTS, np.int64)
+    seen = np.zeros(len(weights), np.uint8)
+    found = np.zeros_like(totals[:1].repeat(3))
     for row in range(len(starts)):
-        start, end, home = _text_start(data, starts[row], ends[row]), ends[row], within[row]
-        row_samples, row_places = samples[row], places[row]
-        flags = ESCAPES if escapes_quotes(data, start, end) else NO_FLAGS
+        start = _text_start(data, starts[row], ends[row])
         found[0] = found[2]
         seen[:] = 0
-        done = False
-        where = DECLARED if home == ALL_SQL else FILE
-        if where == DECLARED or _whole(data, start, end, flags, keys, values):
-            taken = walk(
-                data, start, end, flags, where, _FILE if home < 0 else home,
-                keys, values, mark_keys, mark_values,
-                found, state, row_samples, hits, seen, row_places, spans,
-            )  # fmt: skip
-            done = where == DECLARED
-            done |= taken and 2 * found[0].chars >= chars_of(data, start, end)
-            if not done:
-                found[0] = found[2]
-                seen[:] = 0
-                row_places[:] = 0
-        look.i, look.begins, look.fence, look.markdown, froms[0] = start, 1, 0, 0, -1
-        while not done and _next_piece(
-            data, start, end, flags, first, second, keys, values, froms, look
-        ):
-            taken = walk(
-                data, look.start, look.stop, look.flags, look.where, look.place if home < 0 else home,
-                keys, values, mark_keys, mark_values,
-                found, state, row_samples, hits, seen, row_places, spans,
-            )  # fmt: skip
-            if taken and look.where != DECLARED and look.stop > look.start:
-                look.i = look.stop
+        _look(
+            data, start, ends[row], within[row], first, second, keys, values, mark_keys, mark_values,
+            found, state, samples[row], hits, seen, places[row], spans,
+        )  # fmt: skip
         totals[row] = found[0]
         for mark in range(len(seen)):
             if seen[mark]:
@@ -790,17 +773,9 @@ def find_sql(
         np.zeros((rows, len(DIALECTS)), np.int64),
         np.zeros((rows, SAMPLE_SLOTS, 2), np.int64),
     )
-    mark_keys, mark_values, weights = marks()
-    scratch = (
-        np.zeros(3, Found),
-        np.zeros(1, InStatement),
-        np.zeros(1, _Look),
-        np.zeros(1, np.int64),
-        np.zeros(MARK_SLOTS, np.int64),
-        np.zeros(len(weights), np.uint8),
-    )
+    state = np.zeros(1, InStatement)
     _find(
-        starts, ends, data, within, *word_starts(), *words()[:2], mark_keys, mark_values, weights,
-        found.totals, *scratch, found.places, found.scores, found.samples, spans,
+        starts, ends, data, within, *word_starts(), *words()[:2], *marks(),
+        found.totals, state, found.places, found.scores, found.samples, spans,
     )  # fmt: skip
     return found

@@ -5,14 +5,12 @@ dollar quotes, templates ({{ }}, {% %}, ${ }), MySQL's DELIMITER, `GO` and `/` o
 sqlite's commands, COPY's data, and bodies of BEGIN ... END.
 """
 
-import string
 from typing import Any
 
 import numpy as np
-from numba import uint64
+from numba import njit, uint64
 
 from coursepack.stages.copies import EMPTY, STEP
-from coursepack.stages.kernels import byte_table, inside
 from coursepack.stages.sqlwords import (
     DDL,
     DML,
@@ -27,7 +25,6 @@ from coursepack.stages.sqlwords import (
     ROUTINE,
     look_up,
     word_hash,
-    word_set,
     words,
 )
 from coursepack.stages.words import mix
@@ -36,12 +33,9 @@ from coursepack.stages.words import mix
 SPACE, NOTE, WORD, NUMBER, STRING, NAME, SIGN = range(7)
 
 # How a piece of text is read.
-# Numba compiles a function once more for each int that it is called with, but not for each np.int64.
-NO_FLAGS = np.int64(0)
-ESCAPES = np.int64(1)  # a backslash escapes a quote
-LITERAL = np.int64(2)  # the piece stands in a string of other code
+ESCAPES, LITERAL = 1, 2  # a backslash escapes a quote; the piece stands in a string of other code
 # Where it stands: SQL is expected there, or must show that it is SQL.
-DECLARED, FILE, QUOTED, LINES = (np.int64(place) for place in range(4))
+DECLARED, FILE, QUOTED, LINES = range(4)
 
 SAMPLE_SLOTS = 16  # evenly spaced statements kept of a row: all of them, or half of these and more
 SAMPLE_BYTES = 2000  # longer statements are not sampled
@@ -114,11 +108,6 @@ InStatement = np.dtype(
     ]
 )
 _LOWER, _TITLE, _UPPER = 1, 2, 3
-# Operators of two bytes.
-_PAIRS = tuple(
-    first << 8 | second
-    for first, second in (b"::", b":=", b"->", b"@>", b"=>", b"<@", b"<>", b"||")
-) + tuple(first << 8 | 0x3D for first in b"<>!")
 
 
 def number_of(word: str) -> int:
@@ -126,64 +115,38 @@ def number_of(word: str) -> int:
     return words()[2][word]
 
 
-_AND, _AS, _BEGIN, _CASE = (number_of(w) for w in ("and", "as", "begin", "case"))
-_COMMENT, _COPY, _CREATE, _CURSOR = (number_of(w) for w in ("comment", "copy", "create", "cursor"))
-_DATA, _DECLARE, _DEFAULT = (number_of(w) for w in ("data", "declare", "default"))
-_DELETE, _DELIMITER, _END = (number_of(w) for w in ("delete", "delimiter", "end"))
-_EXPLAIN, _FOR, _FROM, _GO = (number_of(w) for w in ("explain", "for", "from", "go"))
-_GRANT, _IF, _IS, _JOIN, _LOAD = (number_of(w) for w in ("grant", "if", "is", "join", "load"))
-_MERGE, _ON, _OR, _PACKAGE = (number_of(w) for w in ("merge", "on", "or", "package"))
+_ALL, _ALTER, _AND, _AS, _BEGIN = (number_of(w) for w in ("all", "alter", "and", "as", "begin"))
+_CASE, _COMMENT, _COPY, _CREATE = (number_of(w) for w in ("case", "comment", "copy", "create"))
+_CURSOR, _DATA, _DECLARE = (number_of(w) for w in ("cursor", "data", "declare"))
+_DEFAULT, _DEFERRED, _DELETE = (number_of(w) for w in ("default", "deferred", "delete"))
+_DELIMITER, _DENY, _DISTINCT = (number_of(w) for w in ("delimiter", "deny", "distinct"))
+_DROP, _END, _EXCEPT, _EXCLUSIVE = (number_of(w) for w in ("drop", "end", "except", "exclusive"))
+_EXEC, _EXPLAIN, _FOR, _FROM = (number_of(w) for w in ("exec", "explain", "for", "from"))
+_GO, _GRANT, _IF, _IMMEDIATE = (number_of(w) for w in ("go", "grant", "if", "immediate"))
+_INSERT, _INTERSECT, _INTO, _IS = (number_of(w) for w in ("insert", "intersect", "into", "is"))
+_ISOLATION, _JOIN, _LOAD, _LOOP = (number_of(w) for w in ("isolation", "join", "load", "loop"))
+_MERGE, _MINUS, _ON, _OR = (number_of(w) for w in ("merge", "minus", "on", "or"))
+_OVERWRITE, _PACKAGE, _PRINT = (number_of(w) for w in ("overwrite", "package", "print"))
+_RENAME, _REPEAT, _REPLACE = (number_of(w) for w in ("rename", "repeat", "replace"))
 _REVOKE, _SELECT, _SET, _SHOW = (number_of(w) for w in ("revoke", "select", "set", "show"))
-_STDIN, _TABLE, _TRUNCATE = (number_of(w) for w in ("stdin", "table", "truncate"))
-_UPDATE, _VALUES, _WHILE, _WITH = (number_of(w) for w in ("update", "values", "while", "with"))
-# Sets of words, by number.
-_ADDS, _CHANGES = word_set("insert replace"), word_set("insert update delete merge")
-_CHANGES_ANEW = word_set("insert update delete")
-_DEFINES, _GRANTS = word_set("create alter drop"), word_set("grant revoke deny")
-_GOES_ON = word_set("union all except intersect minus distinct as explain then")
-_HOLDS_SELECT = word_set("with insert create explain declare")
-_LOOPS = word_set("if loop while repeat for")
-_STARTS = word_set("create drop truncate declare use exec print")
-_TARGETS = word_set("into on to using overwrite")
-_TRANSACTIONS = word_set("tran transaction work isolation immediate exclusive deferred")
-_UNSAMPLED = word_set("show explain grant revoke comment load deny rename")
+_STDIN, _TABLE, _THEN, _TO = (number_of(w) for w in ("stdin", "table", "then", "to"))
+_TRAN, _TRANSACTION, _TRUNCATE = (number_of(w) for w in ("tran", "transaction", "truncate"))
+_UNION, _UPDATE, _USE, _USING = (number_of(w) for w in ("union", "update", "use", "using"))
+_VALUES, _WHILE, _WITH, _WORK = (number_of(w) for w in ("values", "while", "with", "work"))
 _AT, _AT_AT, _PARAMETER, _TEMP = (np.uint64(word_hash(w)) for w in (b"@", b"@@", b"$0", b"~"))
-_NUMBER_HASH, _DOLLAR, _BRACKET, _HINT = (
-    np.uint64(word_hash(w)) for w in (b"0", b"$", b"[", b"/*!")
+_NUMBER_HASH, _STRING_HASH, _DOLLAR, _BRACKET, _BACKTICK, _QUOTE, _HINT = (
+    np.uint64(word_hash(w)) for w in (b"0", b"'", b"$", b"[", b"`", b'"', b"/*!")
 )
 
-# Sets of bytes as tables, since each comparison costs a kernel 1 ms of compilation.
-_BLANK = byte_table(b"\t\n\v\f\r ")
-_DIGIT = byte_table(string.digits.encode())
-_NAME = byte_table(string.ascii_letters.encode() + b"_" + bytes(range(0x80, 0x100)))
-_NAME_START = _NAME | byte_table(b"@")
-_WORD = _NAME | _DIGIT
-_IN_NUMBER = _WORD | byte_table(b".")
-_COMMANDS = byte_table(b"\\.")
-_ESCAPED_BLANK = byte_table(b"ntr\n")
-_TEMPLATES = byte_table(b"{%#")
-_UNLIKELY = byte_table(b"{}\\!")
-_STRANGE = byte_table(b"${#[")
-_BRACKET_ENDS = byte_table(b"]\n,")
-# By byte: the slot of `unclosed`, 0 of a byte that is no quote; and the hash of what it quotes.
-_QUOTES = np.zeros(256, np.int64)
-_QUOTES[[0x27, 0x22, 0x60]] = 1, 2, 3
-_QUOTE_HASHES = np.array([0, *(word_hash(quote) for quote in (b"'", b'"', b"`"))], np.uint64)
 
-
-@inside
-def is_word(byte: Any) -> Any:
+@njit(nogil=True, cache=True)
+def is_word(byte: Any) -> bool:
     """Whether the byte is an ASCII letter or digit, `_`, or one of a longer character; inside kernels."""
-    return _WORD[byte]
+    low = byte | 0x20
+    return bool(0x61 <= low <= 0x7A or 0x30 <= byte <= 0x39 or byte == 0x5F or byte >= 0x80)
 
 
-@inside
-def starts_word(byte: Any) -> Any:
-    """Whether a word begins with the byte, a variable (@name) among them; inside kernels."""
-    return _NAME_START[byte]
-
-
-@inside
+@njit(nogil=True, cache=True)
 def _find(data: np.ndarray, i: int, end: int, a: int, b: int) -> int:
     """The first place of the bytes a, b in data[i:end], or -1."""
     while i + 1 < end:
@@ -193,15 +156,14 @@ def _find(data: np.ndarray, i: int, end: int, a: int, b: int) -> int:
     return -1
 
 
-@inside
-def line_end(data: np.ndarray, i: int, end: int) -> int:
-    """The place of the first newline from byte i on, or `end`; inside kernels."""
+@njit(nogil=True, cache=True)
+def _line_end(data: np.ndarray, i: int, end: int) -> int:
     while i < end and data[i] != 0x0A:
         i += 1
     return i
 
 
-@inside
+@njit(nogil=True, cache=True)
 def chars_of(data: np.ndarray, start: Any, end: Any) -> int:
     """Code points of data[start:end]: bytes that continue none; inside kernels."""
     found = 0
@@ -210,7 +172,7 @@ def chars_of(data: np.ndarray, start: Any, end: Any) -> int:
     return found
 
 
-@inside
+@njit(nogil=True, cache=True)
 def quote_end(data: np.ndarray, i: int, end: int, escapes: bool) -> int:
     """The byte after the quote that closes the one at byte i, or -1; doubled quotes close nothing."""
     quote = data[i]
@@ -227,13 +189,13 @@ def quote_end(data: np.ndarray, i: int, end: int, escapes: bool) -> int:
     return -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _dollar_end(data: np.ndarray, i: int, end: int) -> int:
     """The byte after the dollar-quoted string that begins at byte i, or -1."""
     j = i + 1
     while j < end and is_word(data[j]) and j - i < 64:
         j += 1
-    if j >= end or data[j] != 0x24 or (j > i + 1 and _DIGIT[data[i + 1]]):
+    if j >= end or data[j] != 0x24 or (j > i + 1 and 0x30 <= data[i + 1] <= 0x39):
         return -1
     width = j + 1 - i
     k = j + 1
@@ -248,126 +210,112 @@ def _dollar_end(data: np.ndarray, i: int, end: int) -> int:
     return -1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _template_end(data: np.ndarray, i: int, end: int, literal: bool) -> int:
     """The byte after the template ({{ }}, {% %}, {# #}, ${ }, #{ }, and { } in literals) at byte i, or -1."""
     byte = data[i]
-    after = peek(data, i + 1, end)
+    after = data[i + 1] if i + 1 < end else np.uint8(0)
     close: Any = np.int64(0x7D)
     wide = False
-    if byte == 0x7B and _TEMPLATES[after]:
-        close = 0x7D if after == 0x7B else after
+    if byte == 0x7B and (after == 0x7B or after == 0x25 or after == 0x23):
+        close = np.int64(0x7D if after == 0x7B else after)
         wide = True
-    elif byte != 0x7B and after == 0x7B:
+    elif (byte == 0x24 or byte == 0x23) and after == 0x7B:
         i += 1
     elif byte != 0x7B or not literal:
         return -1
     most = min(end, i + _TEMPLATE_BYTES)
     j = i + 1 + wide
     while j < most:
-        if data[j] == close and (not wide or peek(data, j + 1, end) == 0x7D):
+        if data[j] == close and (not wide or (j + 1 < end and data[j + 1] == 0x7D)):
             return j + 1 + wide
         j += 1
     return -1
 
 
-@inside
-def peek(data: np.ndarray, i: Any, end: Any) -> Any:
-    """The byte data[i] as int64, or 0 where i is not before `end`; inside kernels."""
-    return np.int64(data[i]) if i < end else np.int64(0)
-
-
-@inside
+@njit(nogil=True, cache=True)
 def token(
-    data: np.ndarray, i: Any, end: int, flags: int, unclosed: np.ndarray
+    data: np.ndarray, i: int, end: int, flags: int, unclosed: np.ndarray
 ) -> tuple[Any, Any, Any]:
     """The kind of the token at byte i < end, the byte after it, and its hash (0 of white space); inside kernels.
 
     `unclosed[q]` remembers from where on no quote q is closed, so a text of quotes costs no square.
     """
-    byte, after = peek(data, i, end), peek(data, i + 1, end)
+    byte = data[i]
+    after = data[i + 1] if i + 1 < end else np.uint8(0)
     none = uint64(0)
-    if _BLANK[byte]:
+    if byte == 0x20 or 0x09 <= byte <= 0x0D:
         j = i + 1
-        while j < end and _BLANK[data[j]]:
+        while j < end and (data[j] == 0x20 or 0x09 <= data[j] <= 0x0D):
             j += 1
         return SPACE, j, none
     if byte == 0x5C and flags & LITERAL:
-        if _ESCAPED_BLANK[after]:
+        if after == 0x6E or after == 0x74 or after == 0x72 or after == 0x0A:
             return SPACE, i + 2, none
-        if _QUOTES[after]:
+        if after == 0x22 or after == 0x27 or after == 0x60:
             i += 1
-            byte, after = after, peek(data, i + 1, end)
-    if _NAME_START[byte]:
-        return read_word(data, i, end)
-    if _DIGIT[byte]:
+            byte = after
+            after = data[i + 1] if i + 1 < end else np.uint8(0)
+    if (is_word(byte) and not 0x30 <= byte <= 0x39) or byte == 0x40:
+        return _word(data, i, end)
+    if 0x30 <= byte <= 0x39:
         j = i + 1
-        while j < end and _IN_NUMBER[data[j]]:
+        while j < end and (is_word(data[j]) or data[j] == 0x2E):
             j += 1
         return NUMBER, j, _NUMBER_HASH
     if byte == 0x2D and after == 0x2D:
-        return NOTE, line_end(data, i, end), none
+        return NOTE, _line_end(data, i, end), none
     if byte == 0x2F and after == 0x2A:
-        j = _find(data, i + 2, end, 0x2A, 0x2F)
-        hint = _HINT if peek(data, i + 2, end) == 0x21 else none
+        j = _find(data, i + 2, end, 0x2A, 0x2F) if i >= 0 else -1
+        hint = _HINT if i + 2 < end and data[i + 2] == 0x21 else none
         return NOTE, j + 2 if j >= 0 else end, hint
-    if _QUOTES[byte]:
-        q = _QUOTES[byte]
+    if byte == 0x27 or byte == 0x22 or byte == 0x60:
+        q = 0 if byte == 0x27 else 1 if byte == 0x22 else 2
         if i < unclosed[q]:
             j = quote_end(data, i, end, (flags & ESCAPES) != 0 and byte != 0x60)
             if j > 0:
-                return STRING if byte == 0x27 else NAME, j, _QUOTE_HASHES[q]
+                if q == 0:
+                    return STRING, j, _STRING_HASH
+                return NAME, j, _QUOTE if q == 1 else _BACKTICK
             unclosed[q] = i
         return SIGN, i + 1, none
-    if _STRANGE[byte]:
-        kind, j, found = _strange(data, i, end, byte, after, flags, unclosed)
-        if kind >= 0:
-            return kind, j, found
-    return _sign(data, i, end)
-
-
-@inside
-def _strange(
-    data: np.ndarray, i: Any, end: int, byte: Any, after: Any, flags: int, unclosed: np.ndarray
-) -> tuple[Any, Any, Any]:
-    """What `token` returns of a byte of $ { # [, or -1 as kind where it is but a sign."""
-    none = uint64(0)
-    before = peek(data, i - 1, end) if i > 0 else np.int64(0x0A)
-    if byte == 0x24 and (after == 0x24 or _WORD[after]):
-        if _DIGIT[after]:
+    if byte == 0x24 and (after == 0x24 or is_word(after)):
+        if 0x30 <= after <= 0x39:
             j = i + 2
-            while j < end and _DIGIT[data[j]]:
+            while j < end and 0x30 <= data[j] <= 0x39:
                 j += 1
             return NUMBER, j, _PARAMETER
-        if i < unclosed[0]:
+        if i < unclosed[3]:
             j = _dollar_end(data, i, end)
             if j > 0:
                 return STRING, j, _DOLLAR
             if after == 0x24:
-                unclosed[0] = i
-    if byte == 0x7B or (byte != 0x5B and after == 0x7B):
+                unclosed[3] = i
+    if byte == 0x7B or ((byte == 0x24 or byte == 0x23) and after == 0x7B):
         j = _template_end(data, i, end, (flags & LITERAL) != 0)
         if j > 0:
             return (NOTE if after == 0x25 or (byte == 0x7B and after == 0x23) else NAME), j, none
     if byte == 0x23:
-        if _WORD[after] and (before == 0x20 or before == 0x28):
-            _, j, _ = read_word(data, i + 1, end)
+        before = data[i - 1] if i > 0 else np.uint8(0x0A)
+        if is_word(after) and (before == 0x20 or before == 0x28):
+            _, j, _ = _word(data, i + 1, end)
             return WORD, j, _TEMP
         if before == 0x0A or after == 0x20 or after == 0x23:
-            return NOTE, line_end(data, i, end), none
-    if byte == 0x5B and _NAME[after] and not _WORD[before] and before != 0x5D:
-        j = i + 1
-        most = min(end, i + _BRACKET_BYTES)
-        while j < most and not _BRACKET_ENDS[data[j]]:
-            j += 1
-        if j < most and data[j] == 0x5D:
-            return NAME, j + 1, _BRACKET
-    return np.int64(-1), i, none
+            return NOTE, _line_end(data, i, end), none
+    if byte == 0x5B and (is_word(after) and not 0x30 <= after <= 0x39):
+        before = data[i - 1] if i > 0 else np.uint8(0x20)
+        if not (is_word(before) or before == 0x5D):
+            j = i + 1
+            most = min(end, i + _BRACKET_BYTES)
+            while j < most and data[j] != 0x5D and data[j] != 0x0A and data[j] != 0x2C:
+                j += 1
+            if j < most and data[j] == 0x5D:
+                return NAME, j + 1, _BRACKET
+    return _sign(data, i, end)
 
 
-@inside
-def read_word(data: np.ndarray, i: int, end: int) -> tuple[Any, Any, Any]:
-    """What `token` returns of a byte that `starts_word`; inside kernels."""
+@njit(nogil=True, cache=True)
+def _word(data: np.ndarray, i: int, end: int) -> tuple[Any, Any, Any]:
     if data[i] == 0x40:
         j = i + 1
         while j < end and (is_word(data[j]) or data[j] == 0x40):
@@ -389,23 +337,28 @@ def read_word(data: np.ndarray, i: int, end: int) -> tuple[Any, Any, Any]:
     return WORD, i, mix(found)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _sign(data: np.ndarray, i: int, end: int) -> tuple[Any, Any, Any]:
     """One byte, or an operator of two or three."""
-    a, b, c = data[i], peek(data, i + 1, end), peek(data, i + 2, end)
-    pair = a << 8 | b
+    a = data[i]
+    b = data[i + 1] if i + 1 < end else np.uint8(0)
+    c = data[i + 2] if i + 2 < end else np.uint8(0)
     width = 1
-    if (pair == 0x282B and c == 0x29) or (pair == 0x2D3E and c == 0x3E):
-        width = 3
-    elif pair in _PAIRS:
-        width = 2
+    if (a == 0x28 and b == 0x2B and c == 0x29) or (a == 0x2D and b == 0x3E and c == 0x3E):
+        width = 3  # (+) ->>
+    elif (a == 0x3A and (b == 0x3A or b == 0x3D)) or (a == 0x2D and b == 0x3E):
+        width = 2  # :: := ->
+    elif ((a == 0x40 or a == 0x3D) and b == 0x3E) or (a == 0x3C and (b == 0x40 or b == 0x3E)):
+        width = 2  # @> => <@ <>
+    elif (a == 0x7C and b == 0x7C) or ((a == 0x3C or a == 0x3E or a == 0x21) and b == 0x3D):
+        width = 2  # || <= >= !=
     found = uint64(EMPTY)
     for k in range(i, i + width):
         found = (found ^ uint64(data[k])) * STEP
     return SIGN, i + width, mix(found)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def case_of(data: np.ndarray, start: Any, stop: Any) -> int:
     """1 of a word in lower case, 2 of one with a capital first or mixed ones, 3 in upper case; inside kernels."""
     upper = lower = 0
@@ -415,7 +368,7 @@ def case_of(data: np.ndarray, start: Any, stop: Any) -> int:
     return _UPPER if lower == 0 else _LOWER if upper == 0 else _TITLE
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _reset(s: Any) -> None:
     s.start = s.stop = -1
     s.tokens = s.head = s.kind = s.head_case = s.second = 0
@@ -426,90 +379,80 @@ def _reset(s: Any) -> None:
     s.comment_chars = s.marks = s.last = s.last_kind = s.last_byte = 0
 
 
-@inside
-def _select_strength(s: Any, where: int, closed: bool, upper: bool, least: int) -> int:
-    declared = where == DECLARED
-    if s.from_case:
-        same = s.from_case == s.head_case
-        if declared or (upper and same and s.tokens >= 4):
-            return 2
-        return 2 if (same | (s.evidence >= 2)) & (closed | (s.evidence >= least)) else 0
-    if where == LINES:
-        return 2 if upper & closed else 0
-    opens = s.second_byte == 0x28
-    plain = (s.second_kind == NUMBER) | (s.second_kind == STRING) | (s.second_byte == 0x40)
-    plain |= opens & (s.called == 0)
-    if plain | ((s.evidence >= 2) & (not opens)):
-        return 2 if declared | ((closed | (where == QUOTED)) & upper) else 1
-    return 1 if declared | ((where == FILE) & closed) else 0
-
-
-@inside
+@njit(nogil=True, cache=True)
 def _strength(s: Any, where: int, closed: bool) -> int:
-    """2: SQL by itself; 1: SQL in company of such; 0: no SQL. `closed`: a terminator follows.
-
-    Conditions are joined by `&` and `|`, which take half the compilation of `and` and `or`.
-    """
-    head, declared, upper = s.head, where == DECLARED, s.head_case == _UPPER
+    """2: SQL by itself; 1: SQL in company of such; 0: no SQL. `closed`: a terminator follows."""
+    declared = where == DECLARED
+    head, upper = s.head, s.head_case == _UPPER
+    # Between lines of English or code, only capitals or a semicolon make up for a doubt.
+    doubtful = (where == LINES and not (upper or closed)) or (where == QUOTED and not upper)
+    if not declared and (s.prose > 0 if doubtful else s.prose * 8 > s.tokens):
+        return 0
     if head == 0:
         return 0
-    # Between lines of English or code, only capitals or a semicolon make up for a doubt.
-    small = (where == LINES) & (not upper)
-    doubtful = (small & (not closed)) | ((where == QUOTED) & (not upper))
-    if not declared and s.prose * 8 > (0 if doubtful else s.tokens):
-        return 0
-    works = s.selects + s.changes > 0
     if s.kind == OTHER:
-        return 2 if (s.routine > 0) & works & closed & (where <= FILE) else 1
+        works = s.routine and s.selects + s.changes > 0
+        return 2 if works and closed and where <= FILE else 1
     # A title, such as "Create Table Statements", needs more to be a statement.
-    titled = s.head_case == _TITLE
-    least = 2 if titled | small else 1
-    if head == _SELECT:
-        return _select_strength(s, where, closed, upper, least)
-    if small & (not closed) & (head != _WITH):
+    least = 2 if s.head_case == _TITLE or (where == LINES and not upper) else 1
+    if where == LINES and not upper and not closed and head != _SELECT and head != _WITH:
         return 0
-    sure = closed | declared | (s.evidence >= least)
-    told = closed | declared | upper
-    if head == _WITH:  # Python has `with` too
-        works = s.selects + (s.changes if told else 0) > 0
-        strong = (s.has_as > 0) & works & (s.evidence >= 2)
-    elif _ADDS[head]:
-        filled = (s.has_values + s.selects + s.has_set > 0) | (s.evidence >= 4)
-        strong = (s.target > 0) & filled & sure
-    elif head == _UPDATE:
-        strong = (s.has_set > 0) & (s.has_equals > 0) & (s.tokens >= 6)
-    elif head == _DELETE:
-        strong = (s.target > 0) & (s.tokens >= 3) & (sure | upper)
-    elif head == _MERGE:
-        strong = (s.has_as + s.target > 0) & (s.tokens >= 6) & (s.evidence >= 2)
-    elif head == _COPY:
-        strong = (s.target > 0) & (s.tokens >= 4) & sure & (closed | declared | (not titled))
-    elif head == _LOAD:
-        if s.second != _DATA or s.evidence == 0:
-            return 1 if where <= FILE else 0
-        strong = True
-    elif _DEFINES[head]:
+    sure = closed or declared or s.evidence >= least
+    if head == _SELECT:
+        if s.from_case:
+            if declared:
+                return 2
+            same = s.from_case == s.head_case
+            if upper and same and s.tokens >= 4:
+                return 2
+            return 2 if (same or s.evidence >= 2) and (closed or s.evidence >= least) else 0
+        if where == LINES:
+            return 2 if upper and closed else 0
+        plain = s.second_kind == NUMBER or s.second_kind == STRING or s.second_byte == 0x40
+        plain |= s.second_byte == 0x28 and not s.called
+        if plain or (s.evidence >= 2 and s.second_byte != 0x28):
+            return 2 if declared or ((closed or where == QUOTED) and upper) else 1
+        return 1 if declared or (where == FILE and closed) else 0
+    if head == _WITH:
+        works = s.selects + (
+            s.changes if declared or upper or closed else 0
+        )  # Python has `with` too
+        return 2 if s.has_as and works > 0 and s.evidence >= 2 else 0
+    if head in (_INSERT, _REPLACE):
+        filled = s.has_values or s.selects or s.has_set or s.has_values or s.evidence >= 4
+        return 2 if s.target and filled and sure else 0
+    if head == _UPDATE:
+        return 2 if s.has_set and s.has_equals and s.tokens >= 6 else 0
+    if head == _DELETE:
+        return 2 if s.target and s.tokens >= 3 and (sure or upper) else 0
+    if head == _MERGE:
+        return 2 if s.has_as + s.target >= 1 and s.tokens >= 6 and s.evidence >= 2 else 0
+    if head == _COPY:
+        titled = s.head_case == _TITLE and not closed and where != DECLARED
+        return 2 if s.target and s.tokens >= 4 and sure and not titled else 0
+    if head == _LOAD:
+        return 2 if s.second == _DATA and s.evidence else 1 if declared or where == FILE else 0
+    if head in (_CREATE, _ALTER, _DROP):
         # CREATE is followed by what it creates, or by a word such as UNIQUE; ALGORITHM = is MySQL's
-        named = (s.object > 0) & (s.second + s.assigned > 0)
-        strong = named & (s.tokens >= 3) & (sure | (upper & (s.tokens >= 4)))
-    elif head == _TRUNCATE:
-        strong = ((s.second == _TABLE) | closed) & (sure | upper) & (s.tokens >= 2)
-    elif _GRANTS[head]:
-        strong = (s.target > 0) & told & (s.tokens >= 4)
-    elif head == _COMMENT:
-        strong = (s.second == _ON) & (s.evidence > 0)
-    elif head == _VALUES:
-        strong = (s.second_byte == 0x28) & told
-    elif head == _EXPLAIN:
-        strong = works & sure
-    elif head == _SHOW and (upper & closed & (s.second > 0)):
-        strong = True
-    else:
-        return 1 if closed | declared else 0
-    return 2 if strong else 0
+        if s.object == 0 or s.tokens < 3 or (s.second == 0 and not s.assigned):
+            return 0
+        return 2 if sure or (upper and s.tokens >= 4) else 0
+    if head == _TRUNCATE:
+        return 2 if (s.second == _TABLE or closed) and (sure or upper) and s.tokens >= 2 else 0
+    if head in (_GRANT, _REVOKE, _DENY):
+        return 2 if s.target and (closed or declared or upper) and s.tokens >= 4 else 0
+    if head == _COMMENT:
+        return 2 if s.second == _ON and s.evidence else 0
+    if head == _VALUES:
+        return 2 if s.second_byte == 0x28 and (closed or declared or upper) else 0
+    if head == _EXPLAIN:
+        return 2 if s.selects + s.changes > 0 and sure else 0
+    if head == _SHOW:
+        return 2 if upper and closed and s.second else 1 if closed or declared else 0
+    return 1 if closed or declared else 0
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _sample(samples: np.ndarray, row: Any, start: int, end: int) -> None:
     """Keeps each 2^k-th statement, with the k that fits the slots."""
     stride = 1
@@ -525,7 +468,7 @@ def _sample(samples: np.ndarray, row: Any, start: int, end: int) -> None:
     row.sampled += 1
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _finish(
     data: np.ndarray,
     s: Any,
@@ -544,11 +487,13 @@ def _finish(
         return 0
     stop = s.stop
     strength = _strength(s, where, closed)
-    if strength > 0 or where == DECLARED:
+    if strength == 0 and where == DECLARED:
         row.chars += chars_of(data, before, after)
         row.comment_chars += s.comment_chars
     if strength > 0:
         own = chars_of(data, s.start, stop)
+        row.chars += chars_of(data, before, after)
+        row.comment_chars += s.comment_chars
         row.own_chars += own
         if len(spans) > row.statements:
             spans[row.statements, 0], spans[row.statements, 1] = s.start, stop
@@ -561,48 +506,51 @@ def _finish(
         row.joined += s.kind == QUERY and s.joins > 0
         row.strong += strength == 2
         row.end = after
-        if _ADDS[s.head] and s.has_values and not s.selects:
+        rows = s.head == _INSERT or s.head == _REPLACE
+        if rows and s.has_values and not s.selects:
             row.data_chars += own
         for k in range(s.marks):
             seen[hits[k]] = 1
+        commands = s.head in (_SHOW, _EXPLAIN, _GRANT, _REVOKE, _COMMENT, _LOAD, _DENY, _RENAME)
         short = stop - s.start <= SAMPLE_BYTES
-        if strength == 2 and s.kind != OTHER and short and not s.routine and not _UNSAMPLED[s.head]:
+        if strength == 2 and s.kind != OTHER and short and not s.routine and not commands:
             _sample(samples, row, s.start, stop)
     _reset(s)
     return strength
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _is_alone(data: np.ndarray, i: Any, stop: Any, end: int) -> bool:
     """Whether data[i:stop], which begins a line, is all of it, save a count."""
     while stop < end and data[stop] != 0x0A:
-        if data[stop] != 0x20 and data[stop] != 0x0D and not _DIGIT[data[stop]]:
+        if data[stop] != 0x20 and data[stop] != 0x0D and not 0x30 <= data[stop] <= 0x39:
             return False
         stop += 1
     return True
 
 
-@inside
-def _starts_anew(s: Any, word: Any, case: int) -> Any:
-    """Whether a statement's first word at the head of a line starts one, though none has ended (as T-SQL allows)."""
-    within = s.depth + s.block + s.pending + s.routine > 0
-    if (s.start < 0) | within | (s.head == 0) | (case != s.head_case) | _GOES_ON[s.last]:
+@njit(nogil=True, cache=True)
+def _starts_anew(s: Any, word: Any, value: Any, case: int) -> bool:
+    """Whether a word at the head of a line starts a statement, though none has ended (as T-SQL allows)."""
+    if s.start < 0 or s.depth > 0 or s.block > 0 or s.pending or s.head == 0 or s.routine:
+        return False
+    if not value & HEAD or case != s.head_case:
+        return False
+    if s.last in (_UNION, _ALL, _EXCEPT, _INTERSECT, _MINUS, _DISTINCT, _AS, _EXPLAIN, _THEN):
         return False
     if word == _SELECT:
         if s.head == _GRANT or s.head == _REVOKE:
             return False
-        return s.selects > 0 or not _HOLDS_SELECT[s.head]
-    if _STARTS[word]:
+        return s.selects > 0 or s.head not in (_WITH, _INSERT, _CREATE, _EXPLAIN, _DECLARE)
+    if word in (_CREATE, _DROP, _TRUNCATE, _DECLARE, _USE, _EXEC, _PRINT):
         return bool(s.head != _GRANT and s.head != _CREATE and s.last_kind != SIGN)
-    if _CHANGES_ANEW[word]:
+    if word in (_INSERT, _UPDATE, _DELETE):
         ended = s.selects > 0 or s.has_equals > 0 or s.head == _DECLARE
-        return (
-            ended and s.head != _WITH and s.last_kind != SIGN and s.last != _FOR and s.last != _ON
-        )
+        return ended and s.head != _WITH and s.last_kind != SIGN and s.last not in (_FOR, _ON)
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _take_word(
     data: np.ndarray, s: Any, word: int, value: int, case: int, i: int, stop: int
 ) -> None:
@@ -614,20 +562,29 @@ def _take_word(
         if word == _SELECT:
             s.selects = 1
         return
-    if s.tokens - 1 < 8 and _DEFINES[s.head]:
+    if s.tokens - 1 < 8 and s.head in (_CREATE, _ALTER, _DROP):
         if value & OBJECT and s.object == 0:
             s.object = word
         if value & ROUTINE and s.depth == 0:
             s.routine = 1
-    if s.tokens == 1:
-        if s.head == _BEGIN and not _TRANSACTIONS[word]:
-            s.routine, s.block = 1, 1
-        if s.head == _DECLARE and data[i] != 0x40:
+    transaction = word in (
+        _TRAN,
+        _TRANSACTION,
+        _WORK,
+        _ISOLATION,
+        _IMMEDIATE,
+        _EXCLUSIVE,
+        _DEFERRED,
+    )
+    if s.head == _BEGIN and s.tokens == 1 and not transaction:
+        s.routine, s.block = 1, 1
+    if s.head == _DECLARE:
+        if s.tokens == 1 and data[i] != 0x40:
             s.routine, s.pending = 1, 1
-        if (s.head == _IF) | (s.head == _WHILE):
-            s.routine = 1
-    if (s.head == _DECLARE) & (word == _CURSOR) & (s.tokens == 2):
-        s.routine, s.pending = 0, 0
+        if word == _CURSOR and s.tokens == 2:
+            s.routine, s.pending = 0, 0
+    if (s.head == _IF or s.head == _WHILE) and s.tokens == 1:
+        s.routine = 1
     if s.routine:
         if word == _BEGIN:
             s.block += 1
@@ -636,11 +593,11 @@ def _take_word(
             s.block += s.last != _END
         elif word == _END:
             s.block = max(s.block - 1, 0)
-        elif s.last == _END and _LOOPS[word]:
+        elif s.last == _END and word in (_IF, _LOOP, _WHILE, _REPEAT, _FOR):
             s.block += 1  # the END was theirs
-        elif s.body and (value & KEYWORD == 0) | (word == _DECLARE) | (s.last == _IS):
+        elif s.body and (not value & KEYWORD or word == _DECLARE or s.last == _IS):
             s.pending = 1
-        if word in (_AS, _IS) and s.block == 0:
+        if (word in (_AS, _IS)) and s.block == 0:
             s.body = 2
             if s.object == _PACKAGE:
                 s.block = 1
@@ -650,9 +607,9 @@ def _take_word(
         if s.depth == 0 and s.from_case == 0:
             s.from_case = case
         s.target = 1
-    elif _TARGETS[word]:
+    elif word in (_INTO, _ON, _TO, _USING, _OVERWRITE):
         s.target = 1
-    elif _CHANGES[word]:
+    elif word in (_INSERT, _UPDATE, _DELETE, _MERGE):
         s.changes += 1
         if s.head == _WITH and s.depth == 0:
             s.kind = DML
@@ -666,11 +623,11 @@ def _take_word(
         s.has_as = 1
     elif word == _STDIN:
         s.stdin = 1
-    elif s.last_byte == 0x2C and word in (_AND, _OR):
+    elif (word in (_AND, _OR)) and s.last_byte == 0x2C:
         s.prose += 2  # "this, that, and those"
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _take(
     data: np.ndarray, s: Any, kind: Any, word: Any, value: Any, i: Any, stop: Any, end: int
 ) -> None:
@@ -706,7 +663,7 @@ def _take(
                 s.depth = max(s.depth - 1, 0)
             elif byte == 0x3D:
                 s.has_equals = 1
-            elif _UNLIKELY[byte] and stop == i + 1:
+            elif byte in (0x7B, 0x7D, 0x5C, 0x21) and stop == i + 1:
                 s.prose += 2
             elif byte == 0x2E or byte == 0x3A:
                 # The end of a sentence, or a colon before a list.
@@ -718,13 +675,13 @@ def _take(
     s.last, s.last_kind, s.last_byte = word, kind, byte
 
 
-@inside
+@njit(nogil=True, cache=True)
 def is_command(data: np.ndarray, i: int, end: int) -> bool:
     """Whether a command of psql (\\d) or sqlite3 (.mode) begins at byte i, where a line does; inside kernels."""
-    return bool(_COMMANDS[data[i]] and _WORD[peek(data, i + 1, end)])
+    return bool((data[i] == 0x5C or data[i] == 0x2E) and i + 1 < end and is_word(data[i + 1]))
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _same(data: np.ndarray, i: int, end: int, j: int, width: int) -> bool:
     if i + width > end:
         return False
@@ -734,42 +691,37 @@ def _same(data: np.ndarray, i: int, end: int, j: int, width: int) -> bool:
     return same
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _rows_end(data: np.ndarray, i: int, end: int) -> int:
     r"""The end of COPY's rows, which a line \. closes."""
-    i = line_end(data, i, end)
+    i = _line_end(data, i, end)
     while i < end:
         if i + 2 < end and data[i + 1] == 0x5C and data[i + 2] == 0x2E:
             return i + 3
-        i = line_end(data, i + 1, end)
+        i = _line_end(data, i + 1, end)
     return end
 
 
-@inside
+@njit(nogil=True, cache=True)
 def walk(
     data: np.ndarray,
     start: int,
     end: int,
     flags: int,
     where: int,
-    place: int,
     keys: np.ndarray,
     values: np.ndarray,
     mark_keys: np.ndarray,
     mark_values: np.ndarray,
-    totals: np.ndarray,
-    state: np.ndarray,
+    row: Any,
+    s: Any,
     samples: np.ndarray,
     hits: np.ndarray,
     seen: np.ndarray,
-    places: np.ndarray,
     spans: np.ndarray,
-) -> bool:
-    """Adds the piece data[start:end] to `totals[0]` and `places[place]` if it holds a statement that is SQL by itself,
-    or is declared to be SQL; a sample of its statements goes to `samples`, the marks of dialects they hold to
-    `seen`, and the first statements to `spans` (rows of start, end, kind). Inside kernels."""
-    row, s = totals[0], state[0]
-    totals[1] = totals[0]
+) -> None:
+    """Adds the statements of data[start:end] to `row`, a sample of their places to `samples`, the marks of
+    dialects they hold to `seen`, and the first statements to `spans` (rows of start, end, kind)."""
     unclosed = np.full(4, end, np.int64)
     delimiter: Any = np.int64(start)  # where it was set
     wide: Any = np.int64(0)  # its width
@@ -813,7 +765,7 @@ def walk(
                 word = value >> NUMBER_SHIFT
         if at_line and not ends:
             at_line = False
-            rest = line_end(data, i, end)
+            rest = _line_end(data, i, end)
             slash = data[i] == 0x2F and kind == SIGN
             if (word == _GO or slash) and _is_alone(data, i, stop, end):
                 if word == _GO and where <= FILE:
@@ -835,7 +787,7 @@ def walk(
                     row.chars += chars_of(data, before, rest)
                 before = i = rest  # a command of psql or sqlite3
                 continue
-            elif value & HEAD and _starts_anew(s, word, case_of(data, i, stop)):
+            elif value & HEAD and _starts_anew(s, word, value, case_of(data, i, stop)):
                 ends, closed, resume = True, False, i
         semicolon = not ends and data[i] == 0x3B and kind == SIGN and wide == 0
         if semicolon:
@@ -857,9 +809,8 @@ def walk(
             before = i = resume
             if copies and done:
                 i = _rows_end(data, before, end)
-                copied = chars_of(data, before, i)
-                row.data_chars += copied
-                row.chars += copied
+                row.data_chars += chars_of(data, before, i)
+                row.chars += chars_of(data, before, i)
                 row.end = before = i
             continue
         _take(data, s, kind, word, value, i, stop, end)
@@ -873,14 +824,9 @@ def walk(
             chain = one * STEP ^ found if length == 0 else (two * STEP ^ one) * STEP ^ found
         two, one = one, found
         i = stop
-    if where != DECLARED and row.strong == totals[1].strong:
-        totals[0] = totals[1]
-        return False
-    places[place] += row.chars - totals[1].chars
-    return True
 
 
-@inside
+@njit(nogil=True, cache=True)
 def escapes_quotes(data: np.ndarray, start: int, end: int) -> bool:
     """Whether a backslash escapes quotes here: one stands before a quote that a letter follows, or identifiers
     stand in backticks, as in MySQL; inside kernels."""

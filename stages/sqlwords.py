@@ -8,10 +8,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import uint64
+from numba import njit, uint64
 
 from coursepack.stages.copies import EMPTY, STEP
-from coursepack.stages.kernels import inside
 from coursepack.stages.words import mix
 
 # What a statement's first word makes of it.
@@ -454,14 +453,6 @@ def words() -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
     return keys, values, numbers
 
 
-def word_set(listed: str) -> np.ndarray:
-    """Whether the word of a number is among those listed, which are named ones; bool, for kernels to hold."""
-    numbers = words()[2]
-    table = np.zeros(max(numbers.values()) + 1, np.bool_)
-    table[[numbers[word] for word in listed.split()]] = True
-    return table
-
-
 @cache
 def marks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keys (uint64) and values (int64, the mark's number) of a hash table of marks, and the weight (int64)
@@ -497,7 +488,7 @@ def _put(keys: np.ndarray, values: np.ndarray, key: int, value: int) -> None:
     keys[slot], values[slot] = key, value
 
 
-@inside
+@njit(nogil=True, cache=True)
 def look_up(keys: np.ndarray, values: np.ndarray, key: Any) -> Any:
     """The value of a key, or 0; inside kernels."""
     slot = np.int64(key & uint64(len(keys) - 1))

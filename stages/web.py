@@ -14,7 +14,6 @@ from numba import njit, types, uint64
 
 from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, characters, decode
 from coursepack.stages.copies import count_copies, table_size
-from coursepack.stages.kernels import inside
 from coursepack.stages.pieces import (
     LETTER,
     NUMBER,
@@ -133,7 +132,7 @@ def _phrases() -> tuple[np.ndarray, np.ndarray]:
     return rows, marks.reshape(-1, 3)
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _phrase_at(data: np.ndarray, i: int, end: int, phrases: np.ndarray) -> int:
     """The number of the phrase that starts at byte i, or -1."""
     for k in range(len(phrases)):
@@ -166,7 +165,7 @@ def _count_characters(
         found[row, 11], found[row, 12] = braces, punctuation
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _has_bare(data: np.ndarray, start: Any, end: Any) -> bool:
     """Whether some ASCII character is no punctuation."""
     for i in range(start, end):
@@ -176,7 +175,7 @@ def _has_bare(data: np.ndarray, start: Any, end: Any) -> bool:
     return False
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _sentences(
     data: np.ndarray,
     kinds: np.ndarray,
@@ -283,7 +282,7 @@ def _count_lines(
         counts[6] = count_copies(table, hashes, chars, held)[1]
 
 
-@inside
+@njit(nogil=True, cache=True)
 def _may_hold(data: np.ndarray, i: Any, marks: np.ndarray) -> bool:
     """Whether some of the _MARKS, in any case, starts at one of _BLOCK bytes from byte i."""
     found = False
