@@ -208,6 +208,9 @@ def _fence(data: np.ndarray, first: int, i: int, end: int) -> Any:
     sign = data[i]
     if (sign != 0x60 and sign != 0x7E) or i - first > 3:
         return 0
+    for k in range(first, i):
+        if data[k] >= 0x80:  # a wide space of three bytes is no indentation
+            return 0
     stop = i
     while stop < end and data[stop] == sign:
         stop += 1

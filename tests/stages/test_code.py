@@ -4,7 +4,7 @@ import re
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coursepack.stages.characters import OWN_UNIT, WORD, characters
@@ -109,6 +109,7 @@ PIECES = [
 TEXT = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=16).map("".join)
 
 
+@example(["\u3000```", "\xa0~~~ ```", "   ```\n\u3000```"], 0)
 @given(st.lists(st.none() | TEXT, max_size=5), st.integers(0, 5))
 @settings(max_examples=200, deadline=None)
 def test_against_the_twin(texts: list[str | None], cut: int) -> None:
