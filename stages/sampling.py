@@ -5,26 +5,23 @@ that its hash chooses, so that no book outweighs a thousand pages.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from coursepack.pipeline import storage
-from coursepack.pipeline.arrow import fixed_rows, text_buffers
-from coursepack.pipeline.documents import CONTENT, doc_numbers
+from coursepack.pipeline.arrow import text_buffers
+from coursepack.pipeline.documents import CONTENT
 from coursepack.pipeline.errors import RecipeError, TokenizerError
-from coursepack.pipeline.hashing import CHOICE_BITS, choice, fingerprint
+from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe, Train
-from coursepack.pipeline.tasks import merge, run_tasks
 from coursepack.pipeline.workspace import Dataset, Record, Workspace
 from coursepack.stages.decide import Decided
-from coursepack.stages.inventory import Inventory, group_name, group_splits
+from coursepack.stages.drawing import DrawTask, draw, hash_order
+from coursepack.stages.inventory import Inventory
 from coursepack.stages.reader import Reader
-from coursepack.stages.records import read_records
 from coursepack.tokenizers.model import load
 from coursepack.tokenizers.train import train
 
@@ -74,7 +71,15 @@ def get_tokenizer(
         else:
             dataset = Dataset(storage.join(folder, "sample"))
             with step.spark(spark):
-                records = draw_sample(spark, recipe, settings.train, inventory, decided, dataset)
+                task = SampleTask(
+                    inventory.workspace,
+                    dataset,
+                    decided,
+                    {group: inventory.reader(group) for group in inventory.groups},
+                    recipe,
+                    sample_rates(settings.train, decided),
+                )
+                records = draw(spark, task)
             step.note("training")
             model = train(
                 sample_texts(dataset, records),
@@ -97,30 +102,6 @@ def _kept_model(workspace: Workspace, model: str, sha256: str | None) -> tuple[s
     if not storage.exists(url):
         storage.write_bytes(url, storage.read_bytes(model))
     return url, found
-
-
-def draw_sample(
-    spark: "SparkSession",
-    recipe: Recipe,
-    settings: Train,
-    inventory: Inventory,
-    decided: Decided,
-    dataset: Dataset,
-) -> dict[str, Record]:
-    """Write the sample, a file an input group; returns the records."""
-    names = {group_name(group): group for group in inventory.groups}
-    found = dataset.records(names)
-    task = SampleTask(
-        inventory.workspace,
-        dataset,
-        Decided(decided.dataset, {n: record.bare() for n, record in decided.records.items()}),
-        {group: inventory.reader(group) for group in inventory.groups},
-        recipe,
-        sample_rates(settings, decided),
-    )
-    todo = [group for name, group in names.items() if name not in found]
-    made = [record for _, record in run_tasks(spark, task, todo, recipe.execution.partitions)]
-    return merge(found, made)
 
 
 def sample_rates(settings: Train, decided: Decided) -> dict[str, float]:
@@ -146,61 +127,19 @@ def sample_rates(settings: Train, decided: Decided) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class SampleTask:
-    """Draws the sample of one input group; shipped to the executors."""
+class SampleTask(DrawTask):
+    """Draws the text for a vocabulary: the labels are domains, and long documents are cut to a window."""
 
-    workspace: Workspace
-    dataset: Dataset
-    decided: Decided
-    readers: Mapping[int, Reader]
-    recipe: Recipe
-    rates: Mapping[str, float]
+    schema = SAMPLE
+    salt = "tokenizer"
+    columns = ("domain",)
 
-    def __call__(self, group: int) -> Iterator[tuple[str, Record]]:
-        name = group_name(group)
-        if record := self.dataset.find(name):
-            yield "sample", record
-            return
-        slice_ = self.decided.dataset.read(
-            self.decided.records[name], ["doc", "content", "domain", "keep"]
-        )
-        chosen = self._chosen(slice_)
-        reader = self.readers[group]
-        with self.dataset.attempt(name, SAMPLE) as out:
-            if chosen.num_rows:
-                for file_no, split in group_splits(self.workspace, group):
-                    limit = self.recipe.limits.record_bytes
-                    for batch in read_records(split, reader.layout, limit):
-                        out.write(_taken(batch, file_no, chosen, reader))
-        assert out.record is not None
-        yield "sample", out.record
+    def labels_of(self, kept: pa.Table) -> pa.Array:
+        return pa.concat_arrays([pa.array([], pa.string()), *kept["domain"].chunks])
 
-    def _chosen(self, decisions: pa.Table) -> pa.Table:
-        """(doc, content, order) of the documents to take, ascending by doc."""
-        kept = decisions.filter(decisions["keep"])
-        content = kept["content"].combine_chunks() if kept.num_rows else pa.array([], CONTENT)
-        order = choice(self.recipe.seed, "tokenizer", content)
-        codes = kept["domain"].combine_chunks().dictionary_encode()
-        limits = [
-            int(self.rates.get(d.as_py(), 0.0) * (1 << CHOICE_BITS)) for d in codes.dictionary
-        ]
-        taken = order < np.array(limits or [0], np.int64)[codes.indices.to_numpy()]
-        return (
-            kept.select(["doc", "content"])
-            .append_column("order", pa.array(order))
-            .filter(pa.array(taken))
-        )
-
-
-def _taken(batch: pa.RecordBatch, file_no: int, chosen: pa.Table, reader: Reader) -> pa.Table:
-    """The chosen documents of a batch, long ones cut to a window."""
-    doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
-    at = pc.index_in(doc, value_set=chosen["doc"].combine_chunks())
-    hit = pc.is_valid(at)
-    rows = chosen.take(at.filter(hit))
-    text = windows(reader.texts(batch.filter(hit)), rows["order"].to_numpy())
-    return pa.table({"order": rows["order"], "content": rows["content"], "text": text})
+    def rows(self, chosen: pa.Table, batch: pa.RecordBatch, reader: Reader) -> pa.Table:
+        text = windows(reader.texts(batch), chosen["order"].to_numpy())
+        return chosen.append_column("text", text)
 
 
 def windows(text: pa.Array, order: np.ndarray) -> pa.Array:
@@ -232,8 +171,6 @@ def sample_texts(dataset: Dataset, records: Mapping[str, Record]) -> Iterator[st
         raise TokenizerError(
             "no text to train a vocabulary on: no document was kept; look at the reasons in `coursepack stats`"
         )
-    leading = fixed_rows(table["content"].combine_chunks()).view(">u8").astype(np.uint64)
-    order = np.lexsort((leading[:, 1], leading[:, 0], table["order"].to_numpy()))
     texts = table["text"].cast(pa.large_string()).combine_chunks()
-    for row in order.tolist():
+    for row in hash_order(table).tolist():
         yield texts[row].as_py()

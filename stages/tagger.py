@@ -7,7 +7,7 @@ taken; some of it, chosen by the text that the model reads, is held out and only
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,23 +18,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coursepack.pipeline import storage
-from coursepack.pipeline.arrow import fixed_rows, text_buffers
-from coursepack.pipeline.documents import CONTENT, doc_numbers
+from coursepack.pipeline.arrow import text_buffers
+from coursepack.pipeline.documents import CONTENT
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.hashing import CHOICE_BITS, choice, content_hash, fingerprint
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
-from coursepack.pipeline.tasks import merge, run_tasks
-from coursepack.pipeline.workspace import Dataset, Record, Workspace
+from coursepack.pipeline.workspace import Dataset
 from coursepack.stages.classifiers import normalised
 from coursepack.stages.decide import Decided
+from coursepack.stages.drawing import DrawTask, draw, hash_order
 from coursepack.stages.evaluation import Evaluation, judge
 from coursepack.stages.fasttext_training import Training, train_model
-from coursepack.stages.inventory import Inventory, group_name, group_splits
+from coursepack.stages.inventory import Inventory
 from coursepack.stages.labels import Labels
 from coursepack.stages.linear import Classifier, load_classifier
 from coursepack.stages.reader import Reader
-from coursepack.stages.records import read_records
 from coursepack.stages.samples import is_restricted
 
 if TYPE_CHECKING:
@@ -167,7 +166,16 @@ def train_tagger(
         _check_labels(enough, sizes)
         with step.spark(spark):
             rates = {name: min(1.0, settings.documents / size) for name, size in enough.items()}
-            records = _draw(spark, recipe, inventory, decided, labels, rates, dataset)
+            task = TaggerSample(
+                inventory.workspace,
+                dataset,
+                decided,
+                {group: inventory.reader(group) for group in inventory.groups},
+                recipe,
+                rates,
+                labels,
+            )
+            records = draw(spark, task)
         step.note("training")
         sample = pa.concat_tables([SAMPLE.empty_table(), *map(dataset.read, records.values())])
         left_out = {name: size for name, size in sizes.items() if name not in enough}
@@ -186,92 +194,32 @@ def _check_labels(enough: Mapping[str, int], sizes: Mapping[str, int]) -> None:
         )
 
 
-def _draw(
-    spark: "SparkSession",
-    recipe: Recipe,
-    inventory: Inventory,
-    decided: Decided,
-    labels: Labels,
-    rates: Mapping[str, float],
-    dataset: Dataset,
-) -> dict[str, Record]:
-    """Write the sample, a file an input group; returns the records."""
-    names = {group_name(group): group for group in inventory.groups}
-    found = dataset.records(names)
-    task = TaggerSample(
-        inventory.workspace,
-        dataset,
-        Decided(decided.dataset, {n: record.bare() for n, record in decided.records.items()}),
-        {group: inventory.reader(group) for group in inventory.groups},
-        recipe,
-        labels,
-        rates,
-    )
-    todo = [group for name, group in names.items() if name not in found]
-    made = [record for _, record in run_tasks(spark, task, todo, recipe.execution.partitions)]
-    return merge(found, made)
-
-
 @dataclass(frozen=True)
-class TaggerSample:
-    """Draws the sample of one input group; shipped to the executors."""
+class TaggerSample(DrawTask):
+    """Draws the documents with a label, normalised for the classifier."""
 
-    workspace: Workspace
-    dataset: Dataset
-    decided: Decided
-    readers: Mapping[int, Reader]
-    recipe: Recipe
+    schema = SAMPLE
+    salt = "tagger"
+    columns = ("source", "domain", "language")
+
     labels: Labels
-    rates: Mapping[str, float]
 
-    def __call__(self, group: int) -> Iterator[tuple[str, Record]]:
-        name = group_name(group)
-        if record := self.dataset.find(name):
-            yield "sample", record
-            return
-        columns = ["doc", "content", "source", "domain", "language", "keep"]
-        chosen = self._chosen(self.decided.dataset.read(self.decided.records[name], columns))
-        reader = self.readers[group]
-        with self.dataset.attempt(name, SAMPLE) as out:
-            if chosen.num_rows:
-                for file_no, split in group_splits(self.workspace, group):
-                    limit = self.recipe.limits.record_bytes
-                    for batch in read_records(split, reader.layout, limit):
-                        out.write(_taken(batch, file_no, chosen, reader))
-        assert out.record is not None
-        yield "sample", out.record
+    def labels_of(self, kept: pa.Table) -> pa.Array:
+        return self.labels.column(kept)
 
-    def _chosen(self, decisions: pa.Table) -> pa.Table:
-        """(doc, content, label, order) of the documents to take, ascending by doc."""
-        kept = decisions.filter(decisions["keep"])
-        labels = self.labels.column(kept).dictionary_encode(null_encoding="encode")
-        content = kept["content"].combine_chunks() if kept.num_rows else pa.array([], CONTENT)
-        order = choice(self.recipe.seed, "tagger", content)
-        rates = [self.rates.get(label, 0.0) for label in labels.dictionary.to_pylist()]
-        limits = np.array([int(rate * (1 << CHOICE_BITS)) for rate in rates], np.int64)
-        taken = order < limits[labels.indices.to_numpy()] if len(order) else order < 0
-        label = labels.cast(pa.string())
-        table = pa.table({"doc": kept["doc"], "content": content, "label": label, "order": order})
-        return table.filter(pa.array(taken))
-
-
-def _taken(batch: pa.RecordBatch, file_no: int, chosen: pa.Table, reader: Reader) -> pa.Table:
-    """The chosen documents of a batch, normalised."""
-    doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
-    at = pc.index_in(doc, value_set=chosen["doc"].combine_chunks())
-    # what people may not see is no sample: it stays in the workspace
-    hit = pc.and_(pc.is_valid(at), pc.invert(is_restricted(batch)))
-    rows = chosen.take(at.filter(hit)).drop_columns(["doc"])
-    return rows.append_column("text", normalised(reader.texts(batch.filter(hit))))
+    def rows(self, chosen: pa.Table, batch: pa.RecordBatch, reader: Reader) -> pa.Table:
+        # what people may not see is no sample: it stays in the workspace
+        seen = pc.invert(is_restricted(batch))
+        return chosen.filter(seen).append_column(
+            "text", normalised(reader.texts(batch.filter(seen)))
+        )
 
 
 def _trained(
     sample: pa.Table, settings: TaggerSettings, folder: str, left_out: Mapping[str, int]
 ) -> Trained:
     """A model of the sample, in the order of its hashes, and what it says of the documents held out."""
-    content = sample["content"].combine_chunks()
-    leading = fixed_rows(content).view(">u8").astype(np.uint64)
-    order = np.lexsort((leading[:, 1], leading[:, 0], sample["order"].to_numpy()))
+    order = hash_order(sample)
     labels = np.array(sample["label"].to_pylist(), np.str_)
     texts = sample["text"].combine_chunks()
     # by what is read: of texts that differ in numbers alone, none is learnt where another is judged

@@ -15,6 +15,7 @@ import coursepack
 from coursepack.pipeline import storage
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.progress import Progress
+from coursepack.stages import drawing
 from coursepack.stages import tagger as module
 from coursepack.stages.decide import Decided
 from coursepack.stages.evaluation import Evaluation
@@ -130,8 +131,8 @@ def test_the_sample_does_not_depend_on_groups(tmp_path: Path) -> None:
             decisions,
             {group: inventory.reader(group) for group in inventory.groups},
             made,
-            labels,
             {"web": 1.0, "code": 0.5},
+            labels,
         )
         rows = []
         for group in inventory.groups:
@@ -151,7 +152,7 @@ def test_the_sample_does_not_depend_on_groups(tmp_path: Path) -> None:
 
 
 def test_train_tagger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "run_tasks", local)
+    monkeypatch.setattr(drawing, "run_tasks", local)
     corpus(tmp_path)
     settings = TaggerSettings(documents=90, training=QUICK)
     results = []
@@ -176,7 +177,7 @@ def test_train_tagger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_texts_held_out_are_not_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "run_tasks", local)
+    monkeypatch.setattr(drawing, "run_tasks", local)
     corpus(tmp_path)
     made, inventory, decisions = made_of(tmp_path, "ws")
     seen: list[list[str]] = []
@@ -202,7 +203,7 @@ def test_texts_held_out_are_not_learnt(tmp_path: Path, monkeypatch: pytest.Monke
 def test_too_few_documents_are_refused_or_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "run_tasks", local)
+    monkeypatch.setattr(drawing, "run_tasks", local)
     corpus(tmp_path)
     made, inventory, _ = made_of(tmp_path, "ws")
     quick = TaggerSettings(training=QUICK)
