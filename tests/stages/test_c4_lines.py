@@ -149,7 +149,8 @@ def test_words_that_are_too_long(chars: int, kept: bool, sign: str) -> None:
 
 def test_bytes_that_are_no_utf8() -> None:
     column = pa.array([b"\xff \xe2\x80 a b.\xc2\n\xe2\x80\n", b"\x85"], pa.binary())
-    apply(column, c4_line_spans(column, C4Lines(terminal_punctuation=False, min_words=0)))
+    spans = c4_line_spans(column, C4Lines(terminal_punctuation=False, min_words=0))
+    assert apply(column, spans).to_pylist() == [b"\xff \xe2\x80 a b.\xc2\n\xe2\x80", b"\x85"]
 
 
 def datatroves(text: str, **settings: Any) -> str:

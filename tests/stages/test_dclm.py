@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -41,10 +42,15 @@ def fasttext_words(text: str) -> list[str]:
     return [word for word in re.split("[ \t\n\v\f\r]+", text) if word and word[0].isalnum()]
 
 
+# `regex` has a rule that UAX #29 has not: no break between an apostrophe and one of these.
+VOWELS = dict.fromkeys(map(ord, "AEIOUaeiouÀÁÂÈÉÊÌÍÎÒÓÔÙÚÛàáâèéêìíîòóôùúû"), "b")
+
+
 def tokens(text: str) -> list[str]:
     found = []
     for word in split(text):
-        found += regex.split(r"\b", word, flags=regex.WORD | regex.V1)
+        breaks = regex.finditer(r"\b", word.translate(VOWELS), flags=regex.WORD | regex.V1)
+        found += [word[i:j] for i, j in pairwise(at.start() for at in breaks)]
     return [token for token in found if token and token[0].isalnum()]
 
 

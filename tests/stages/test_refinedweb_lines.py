@@ -180,4 +180,5 @@ def test_bytes_that_are_no_utf8() -> None:
     column = pa.array(
         [b"\xff \xe2\x80\nread more\xe2\x80\xc2.\n\x80 items in cart\xa0"], pa.binary()
     )
-    apply(column, refinedweb_line_spans(column, RefinedWebLines(min_words=0)))
+    spans = refinedweb_line_spans(column, RefinedWebLines(min_words=0))
+    assert apply(column, spans).to_pylist() == [b"\xff \xe2\x80\n\x80\xa0"]
