@@ -48,6 +48,17 @@ def int32_lists(offsets: np.ndarray, values: np.ndarray) -> pa.Array:
     )
 
 
+def ratio(count: np.ndarray, of: np.ndarray, unknown: np.ndarray | None = None) -> pa.Array:
+    """count / of as float64; null where `of` is 0, and where `unknown` (bool) says so."""
+    mask = of == 0 if unknown is None else (of == 0) | unknown
+    return pa.array(count / np.maximum(of, 1), mask=mask)
+
+
+def int32s(values: np.ndarray) -> pa.Array:
+    """Counts as an int32 column."""
+    return pa.array(values.astype(np.int32))
+
+
 def fixed_binary(rows: np.ndarray) -> pa.Array:
     """A uint8 matrix (n, width) as a `fixed_size_binary[width]` column without nulls."""
     rows = np.ascontiguousarray(rows, np.uint8)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint64
 
-from coursepack.pipeline.arrow import Text, text_buffers
+from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.pipeline.errors import SourceError
 from coursepack.stages.characters import (
     BYTES,
@@ -61,10 +61,11 @@ def bad_word_signals(text: Text, terms: Terms) -> pa.RecordBatch:
         *(terms.last, terms.first_term, terms.starts, terms.units, terms.sieve),
         found,
     )
-    words = found[:, _WORDS]
-    ratio = pa.array(found[:, _COVERED] / np.maximum(words, 1), mask=words == 0)
-    counts = pa.array(found[:, _TERMS].astype(np.int32))
-    return pa.RecordBatch.from_arrays([counts, ratio], ["bad_words", "bad_word_ratio"])
+    columns = {
+        "bad_words": int32s(found[:, _TERMS]),
+        "bad_word_ratio": ratio(found[:, _COVERED], found[:, _WORDS]),
+    }
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def load_terms(paths: Sequence[str]) -> Terms:

@@ -4,6 +4,7 @@ The tables come from the `regex` library alone, not from the interpreter: its Un
 by the lock, so a word is the same word under every Python.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -54,19 +55,38 @@ class Characters:
 @cache
 def characters() -> Characters:
     """The tables, made once a process in about 0.2 s; do not write to them."""
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    word_class = _table(_WORD, every)
-    word_class[_table(_OWN_UNIT, every) == 1] = OWN_UNIT
+    word_class = class_table(_WORD)
+    word_class[class_table(_OWN_UNIT) == 1] = OWN_UNIT
     return Characters(
         word_class,
-        _table(r"\p{L}", every),
-        _table(r"\p{N}", every),
-        _table(r"\p{Nd}", every),
-        _table(r"\p{White_Space}", every),
-        _table("[\\p{Sentence_Terminal}\u17d6\u17d9\u17da]", every),
-        _table(r"""[\p{Pe}\p{Pf}"']""", every),
-        _lower(every),
+        class_table(r"\p{L}"),
+        class_table(r"\p{N}"),
+        class_table(r"\p{Nd}"),
+        class_table(r"\p{White_Space}"),
+        class_table("[\\p{Sentence_Terminal}\u17d6\u17d9\u17da]"),
+        class_table(r"""[\p{Pe}\p{Pf}"']"""),
+        _lower(),
     )
+
+
+@cache
+def every_code_point() -> str:
+    """U+0000 to U+10FFFF, surrogates too, for patterns to search: the place of a match is its code point."""
+    return np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def code_point_runs(pattern: str) -> Iterator[slice]:
+    """Runs of code points that a pattern of one character (of `regex`, version 1) matches."""
+    for run in _runs(f"(?:{pattern})+", every_code_point()):
+        yield slice(run.start(), run.end())
+
+
+def class_table(pattern: str) -> np.ndarray:
+    """uint8 a code point: 1 where a pattern of one character matches."""
+    table = np.zeros(CODE_POINTS, np.uint8)
+    for run in code_point_runs(pattern):
+        table[run] = 1
+    return table
 
 
 def utf8_valid(text: Text) -> np.ndarray:
@@ -148,25 +168,18 @@ def _check_utf8(offsets: np.ndarray, data: np.ndarray, valid: np.ndarray) -> Non
             i += width
 
 
-def _table(pattern: str, every: str) -> np.ndarray:
-    table = np.zeros(CODE_POINTS, np.uint8)
-    for run in _runs(f"(?:{pattern})+", every):
-        table[run.start() : run.end()] = 1
-    return table
+def _runs(pattern: str, text: str) -> Any:
+    return regex.finditer(pattern, text, regex.VERSION1)
 
 
-def _runs(pattern: str, every: str) -> Any:
-    return regex.finditer(pattern, every, regex.VERSION1)
-
-
-def _lower(every: str) -> np.ndarray:
+def _lower() -> np.ndarray:
     """Simple lower-casing, drawn from the library's caseless matching (it offers no mapping).
 
     Each capital is matched without case against all small letters. The letters that case folding
     leaves alone come first, so capital sigma finds sigma before final sigma.
     """
     capitals, plain, others = (
-        "".join(run[0] for run in _runs(f"{pattern}+", every))
+        "".join(run[0] for run in _runs(f"{pattern}+", every_code_point()))
         for pattern in (r"\p{CWL}", r"[\p{CWU}&&\P{CWCF}]", r"[\p{CWU}&&\p{CWCF}]")
     )
     pair = r"(?i)(.)(?=[^\n]*\n[^\n]*?(\1))"

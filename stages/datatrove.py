@@ -10,10 +10,17 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
-import regex
 from numba import njit, types
 
-from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, UINT64S, characters, decode
+from coursepack.pipeline.arrow import int32s, ratio
+from coursepack.stages.characters import (
+    BYTES,
+    INDEX,
+    UINT64S,
+    characters,
+    class_table,
+    decode,
+)
 from coursepack.stages.gopher import STOP_WORDS
 from coursepack.stages.line_edits import (
     break_bytes,
@@ -75,24 +82,20 @@ def datatrove_signals(text: TextOrPieces) -> pa.RecordBatch:
     n = dict(zip(_COUNTS, found.T, strict=True))
     every = np.diff(q.words)
     columns = {
-        "dt_words": pa.array(n["wordy"].astype(np.int32)),
-        "dt_mean_word_chars": _ratio(n["wordy_chars"], n["wordy"]),
-        "dt_hash_word_ratio": _ratio(n["hashes"], every),
-        "dt_ellipsis_word_ratio": _ratio(n["ellipses"], every),
-        "dt_bullet_line_ratio": _ratio(n["bullet_lines"], n["lines"]),
-        "dt_ellipsis_line_ratio": _ratio(n["ellipsis_lines"], n["lines"]),
-        "dt_alpha_word_ratio": _ratio(n["alphabetic"], every),
-        "dt_stop_words": pa.array(n["stop_words"].astype(np.int32)),
-        "dt_newline_word_ratio": _ratio(n["newlines"], every),
-        "dt_sentences": pa.array(n["sentences"].astype(np.int32)),
+        "dt_words": int32s(n["wordy"]),
+        "dt_mean_word_chars": ratio(n["wordy_chars"], n["wordy"]),
+        "dt_hash_word_ratio": ratio(n["hashes"], every),
+        "dt_ellipsis_word_ratio": ratio(n["ellipses"], every),
+        "dt_bullet_line_ratio": ratio(n["bullet_lines"], n["lines"]),
+        "dt_ellipsis_line_ratio": ratio(n["ellipsis_lines"], n["lines"]),
+        "dt_alpha_word_ratio": ratio(n["alphabetic"], every),
+        "dt_stop_words": int32s(n["stop_words"]),
+        "dt_newline_word_ratio": ratio(n["newlines"], every),
+        "dt_sentences": int32s(n["sentences"]),
     }
     repetition = repetition_signals(q)
     columns |= {f"dt_{name}": repetition[name] for name in _GRAMS}
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 @cache
@@ -104,11 +107,7 @@ def _stop_hashes() -> np.ndarray:
 @cache
 def _is_punctuation() -> np.ndarray:
     """General category P, as uint8 a code point."""
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    table = np.zeros(CODE_POINTS, np.uint8)
-    for run in regex.finditer(r"\p{P}+", every):
-        table[run.start() : run.end()] = 1
-    return table
+    return class_table(r"\p{P}")
 
 
 _FOUND = types.Array(types.int64, 2, "C")

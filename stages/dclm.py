@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import regex
 from numba import njit, types, uint64
 
+from coursepack.pipeline.arrow import int32s, ratio
 from coursepack.stages.characters import (
     BYTES,
     CODE_POINTS,
@@ -23,6 +23,7 @@ from coursepack.stages.characters import (
     INT32S,
     UINT64S,
     characters,
+    code_point_runs,
     decode,
 )
 from coursepack.stages.copies import STEP, clear, earlier, table_size
@@ -160,41 +161,32 @@ def dclm_signals(text: TextOrPieces) -> pa.RecordBatch:
     )
     n = dict(zip(_COUNTS, found.T, strict=False))
     columns = {
-        "dclm_words": _count(n["counted_words"]),
-        "dclm_mean_word_chars": _ratio(n["word_chars"], n["words"]),
-        "dclm_symbol_word_ratio": _ratio(n["symbols"], n["words"]),
-        "dclm_nonalpha_word_ratio": _ratio(n["nonalpha_words"], n["words"]),
-        "dclm_stop_words": _count(n["stop_words"]),
-        "dclm_bullet_line_ratio": _ratio(n["bullet_lines"], n["lines"]),
-        "dclm_ellipsis_line_ratio": _ratio(n["ellipsis_lines"], n["lines"]),
-        "dclm_dup_line_ratio": _ratio(n["dup_lines"], n["lines"]),
-        "dclm_dup_line_char_ratio": _ratio(n["dup_line_chars"], n["line_chars"]),
-        "dclm_dup_paragraph_ratio": _ratio(n["dup_paragraphs"], n["paragraphs"]),
-        "dclm_dup_paragraph_char_ratio": _ratio(n["dup_paragraph_chars"], n["paragraph_chars"]),
+        "dclm_words": int32s(n["counted_words"]),
+        "dclm_mean_word_chars": ratio(n["word_chars"], n["words"]),
+        "dclm_symbol_word_ratio": ratio(n["symbols"], n["words"]),
+        "dclm_nonalpha_word_ratio": ratio(n["nonalpha_words"], n["words"]),
+        "dclm_stop_words": int32s(n["stop_words"]),
+        "dclm_bullet_line_ratio": ratio(n["bullet_lines"], n["lines"]),
+        "dclm_ellipsis_line_ratio": ratio(n["ellipsis_lines"], n["lines"]),
+        "dclm_dup_line_ratio": ratio(n["dup_lines"], n["lines"]),
+        "dclm_dup_line_char_ratio": ratio(n["dup_line_chars"], n["line_chars"]),
+        "dclm_dup_paragraph_ratio": ratio(n["dup_paragraphs"], n["paragraphs"]),
+        "dclm_dup_paragraph_char_ratio": ratio(n["dup_paragraph_chars"], n["paragraph_chars"]),
     }
     names = [f"dclm_top_{words}gram_char_ratio" for words in TOP]
     names += [f"dclm_dup_{words}gram_char_ratio" for words in DUPLICATE]
     for name, chars in zip(names, found.T[len(_COUNTS) :], strict=True):
-        columns[name] = _ratio(chars, n["token_chars"])
+        columns[name] = ratio(chars, n["token_chars"])
     for name in _COUNTS[_COUNTS.index("uppercase_lines") : _COUNTS.index("words_left")]:
-        columns[f"dclm_{name}"] = _count(n[name])
+        columns[f"dclm_{name}"] = int32s(n[name])
     removed = np.maximum(n["counted_words"] - n["words_left"], 0)
-    columns["dclm_removed_word_ratio"] = _ratio(removed, n["counted_words"])
+    columns["dclm_removed_word_ratio"] = ratio(removed, n["counted_words"])
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _count(count: np.ndarray) -> pa.Array:
-    return pa.array(count.astype(np.int32))
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 @cache
 def _table() -> np.ndarray:
     """The class and the bits of each code point, uint16."""
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     table = np.zeros(CODE_POINTS, np.uint16)
     bits = {
         r"\p{Uppercase}": _UPPER,
@@ -204,8 +196,8 @@ def _table() -> np.ndarray:
         r"\p{Nd}": _DECIMAL,
     }
     for pattern, value in (_CLASSES | bits).items():
-        for run in regex.finditer(f"{pattern}+", every, regex.VERSION1):
-            table[run.start() : run.end()] |= np.uint16(value)
+        for run in code_point_runs(pattern):
+            table[run] |= np.uint16(value)
     table |= characters().is_space * np.uint16(_SPACE)
     return table
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types
 
+from coursepack.pipeline.arrow import int32s, ratio
 from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, load_few
 from coursepack.stages.copies import STEP, clear, earlier, gram_scratch
 from coursepack.stages.grams import (
@@ -78,47 +79,37 @@ def dolma_signals(text: TextOrPieces) -> pa.RecordBatch:
     v2_dups = n[_DUP_LINES] - _if_many(n[_BLANKS]) + _if_many(n[_OUTER_BLANKS])
     columns = {
         "dolma_chars": pa.array(n[_CHARS]),
-        "dolma_words": _count(n[_WORDS]),
-        "dolma_median_word_chars": _ratio(n[_MEDIAN_TWICE], 2 * (n[_WORDS] > 0)),
-        "dolma_symbol_word_ratio": _ratio(n[_SYMBOL_WORDS], n[_WORDS]),
-        "dolma_alpha_word_ratio": _ratio(n[_ALPHA_WORDS], n[_WORDS]),
-        "dolma_required_words": _count(n[_REQUIRED]),
-        "dolma_bullet_line_ratio": _ratio(n[_BULLETS], n[_LINES]),
-        "dolma_ellipsis_line_ratio": _ratio(n[_ELLIPSES], n[_LINES]),
-        "dolma_dup_line_ratio": _ratio(n[_DUP_LINES], n[_LINES]),
-        "dolma_dup_line_char_ratio": _ratio(n[_DUP_LINE_CHARS], n[_LETTERS]),
-        "dolma_v2_bullet_line_ratio": _ratio(n[_BULLETS], v2_lines),
-        "dolma_v2_ellipsis_line_ratio": _ratio(n[_ELLIPSES], v2_lines),
-        "dolma_v2_dup_line_ratio": _ratio(v2_dups, v2_lines),
+        "dolma_words": int32s(n[_WORDS]),
+        "dolma_median_word_chars": ratio(n[_MEDIAN_TWICE], 2 * (n[_WORDS] > 0)),
+        "dolma_symbol_word_ratio": ratio(n[_SYMBOL_WORDS], n[_WORDS]),
+        "dolma_alpha_word_ratio": ratio(n[_ALPHA_WORDS], n[_WORDS]),
+        "dolma_required_words": int32s(n[_REQUIRED]),
+        "dolma_bullet_line_ratio": ratio(n[_BULLETS], n[_LINES]),
+        "dolma_ellipsis_line_ratio": ratio(n[_ELLIPSES], n[_LINES]),
+        "dolma_dup_line_ratio": ratio(n[_DUP_LINES], n[_LINES]),
+        "dolma_dup_line_char_ratio": ratio(n[_DUP_LINE_CHARS], n[_LETTERS]),
+        "dolma_v2_bullet_line_ratio": ratio(n[_BULLETS], v2_lines),
+        "dolma_v2_ellipsis_line_ratio": ratio(n[_ELLIPSES], v2_lines),
+        "dolma_v2_dup_line_ratio": ratio(v2_dups, v2_lines),
     }
     for words in TOP:
         of = of_grams[:, words - 2]
         top = of[:, TOP_TIMES] * of[:, TOP_CHARS]
-        columns[f"dolma_top_{words}gram_char_ratio"] = _ratio(
-            top, np.where(top > 0, n[_LETTERS], 0)
-        )
+        columns[f"dolma_top_{words}gram_char_ratio"] = ratio(top, np.where(top > 0, n[_LETTERS], 0))
     for words in DUPLICATE:
         of = of_grams[:, words - 2]
-        columns[f"dolma_dup_{words}gram_char_ratio"] = _ratio(of[:, COPY_CHARS], of[:, ALL_CHARS])
+        columns[f"dolma_dup_{words}gram_char_ratio"] = ratio(of[:, COPY_CHARS], of[:, ALL_CHARS])
     columns |= {
-        "dolma_lines": _count(n[_LINES]),
-        "dolma_unpunctuated_lines": _count(n[_UNPUNCTUATED]),
-        "dolma_short_lines": _count(n[_SHORT]),
+        "dolma_lines": int32s(n[_LINES]),
+        "dolma_unpunctuated_lines": int32s(n[_UNPUNCTUATED]),
+        "dolma_short_lines": int32s(n[_SHORT]),
         "dolma_has_lorem_ipsum": pa.array(n[_LOREMS] > 0),
         "dolma_has_curly_brace": pa.array(n[_CURLIES] > 0),
         "dolma_has_javascript": pa.array(n[_JAVASCRIPTS] > 0),
         "dolma_has_javascript_word": pa.array(n[_JAVASCRIPT_WORDS] > 0),
-        "dolma_repeats": _count(n[_REPEATS]),
+        "dolma_repeats": int32s(n[_REPEATS]),
     }
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _count(values: np.ndarray) -> pa.Array:
-    return pa.array(values.astype(np.int32))
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 def _if_many(times: np.ndarray) -> np.ndarray:

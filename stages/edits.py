@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types
 
-from coursepack.pipeline.arrow import Text, text_buffers
+from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.pipeline.edits import Credentials, EditSettings, Pii
 from coursepack.stages.c4_lines import c4_line_spans
 from coursepack.stages.characters import BYTES, INDEX, characters, decode
@@ -135,13 +135,12 @@ def edit_signals(edited: Edited) -> pa.RecordBatch:
     sizes = np.diff(text_buffers(edited.text)[0])
     source = edited.source_sizes
     counts = {name: np.zeros(len(sizes), np.int64) for name in FINDERS} | edited.counts
-    less = np.maximum(source - sizes, 0) / np.maximum(source, 1)
     columns = {
         "edited_bytes": pa.array(sizes),
-        "edit_spans": pa.array(np.sum(list(counts.values()), axis=0).astype(np.int32)),
-        "edit_removed_ratio": pa.array(less, mask=source == 0),
+        "edit_spans": int32s(np.sum(list(counts.values()), axis=0)),
+        "edit_removed_ratio": ratio(np.maximum(source - sizes, 0), source),
         "edit_words_removed_ratio": edited.words_removed,
-        **{f"edit_{name}": pa.array(n.astype(np.int32)) for name, n in counts.items()},
+        **{f"edit_{name}": int32s(n) for name, n in counts.items()},
     }
     return pa.RecordBatch.from_pydict(columns)
 
@@ -186,10 +185,7 @@ def _words_removed(
     counts = np.zeros((2, len(before)), np.int64)
     for array, count in zip((before, after), counts, strict=True):
         _count_words(*text_buffers(array), starts_word, changed, count)
-    unknown = counts[0] == 0
-    if mask is not None:
-        unknown |= ~mask
-    return pa.array((counts[0] - counts[1]) / np.maximum(counts[0], 1), mask=unknown)
+    return ratio(counts[0] - counts[1], counts[0], None if mask is None else ~mask)
 
 
 @njit(types.void(INDEX, BYTES, BYTES, types.boolean[::1]), nogil=True, cache=True)

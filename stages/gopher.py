@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint64
 
+from coursepack.pipeline.arrow import int32s, ratio
 from coursepack.stages.characters import BYTES, INDEX, UINT64S, characters, decode
 from coursepack.stages.copies import hash_bytes
 from coursepack.stages.pieces import (
@@ -75,29 +76,25 @@ def gopher_signals(text: TextOrPieces) -> pa.RecordBatch:
     _count_lines(p.lines, p.data, p.kinds, p.line_starts, p.line_ends, p.line_kinds, found)
     n = dict(zip(_COUNTS, found.T, strict=True)) | {"words": np.diff(p.words)}
     columns = {
-        "words": pa.array(n["words"].astype(np.int32)),
-        "mean_word_chars": _ratio(n["chars"] - n["space_chars"], n["words"]),
-        "hash_word_ratio": _ratio(n["hashes"], n["words"]),
-        "ellipsis_word_ratio": _ratio(n["ellipses"], n["words"]),
-        "alpha_word_ratio": _ratio(n["alpha_words"], n["words"]),
-        "stop_words": pa.array(n["stop_words"].astype(np.int32)),
-        "lines": pa.array(n["lines"].astype(np.int32)),
-        "bullet_line_ratio": _ratio(n["bullet_lines"], n["lines"]),
-        "ellipsis_line_ratio": _ratio(n["ellipsis_lines"], n["lines"]),
-        "mean_line_chars": _ratio(n["line_chars"], n["lines"]),
+        "words": int32s(n["words"]),
+        "mean_word_chars": ratio(n["chars"] - n["space_chars"], n["words"]),
+        "hash_word_ratio": ratio(n["hashes"], n["words"]),
+        "ellipsis_word_ratio": ratio(n["ellipses"], n["words"]),
+        "alpha_word_ratio": ratio(n["alpha_words"], n["words"]),
+        "stop_words": int32s(n["stop_words"]),
+        "lines": int32s(n["lines"]),
+        "bullet_line_ratio": ratio(n["bullet_lines"], n["lines"]),
+        "ellipsis_line_ratio": ratio(n["ellipsis_lines"], n["lines"]),
+        "mean_line_chars": ratio(n["line_chars"], n["lines"]),
         "max_line_chars": pa.array(n["max_line_chars"]),
         "chars": pa.array(n["chars"]),
-        "alnum_ratio": _ratio(n["letters"] + n["numbers"], n["chars"]),
-        "alpha_ratio": _ratio(n["letters"], n["chars"]),
-        "digit_ratio": _ratio(n["digits"], n["chars"]),
-        "space_ratio": _ratio(n["space_chars"], n["chars"]),
-        "unspaced_ratio": _ratio(n["unspaced"], n["letters"]),
+        "alnum_ratio": ratio(n["letters"] + n["numbers"], n["chars"]),
+        "alpha_ratio": ratio(n["letters"], n["chars"]),
+        "digit_ratio": ratio(n["digits"], n["chars"]),
+        "space_ratio": ratio(n["space_chars"], n["chars"]),
+        "unspaced_ratio": ratio(n["unspaced"], n["letters"]),
     }
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 @cache

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types
 
-from coursepack.pipeline.arrow import Text, text_buffers
+from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.stages.characters import BYTES, INDEX, characters, decode
 from coursepack.stages.linear import best_labels, load_classifier, sum_lines
 
@@ -74,7 +74,7 @@ def language_signals(text: Text, model: str) -> pa.RecordBatch:
         {
             "language": names.take(pa.array(language, mask=unknown)),
             "language_score": pa.array(np.round(score, 3), mask=unknown),
-            "languages": pa.array(several.astype(np.int32)),
+            "languages": int32s(several),
             "second_language": names.take(pa.array(second, mask=second < 0)),
             "second_language_share": share,
         }
@@ -94,8 +94,7 @@ def _mixture(
     most = weights.argmax(axis=1)[:, None]
     weight = np.take_along_axis(weights, most, 1)[:, 0]
     second = np.where(weight > 0, np.take_along_axis(labels, most, 1)[:, 0], -1)
-    of = (letters * sure).sum(axis=1)
-    return several, second, pa.array(weight / np.maximum(of, 1), mask=of == 0)
+    return several, second, ratio(weight, (letters * sure).sum(axis=1))
 
 
 def _samples(text: Text) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

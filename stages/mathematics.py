@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import regex
 from numba import njit, types, uint64
 
-from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, UINT64S, decode
+from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
+from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, UINT64S, code_point_runs, decode
 
 _GREEK = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
@@ -127,19 +126,15 @@ def math_signals(text: Text) -> pa.RecordBatch:
     _count(offsets, data, _stops(), _code_points(), *_names(), _renderers(), found)
     n = dict(zip(_COUNTS, found.T, strict=True))
     columns = {
-        "latex_commands": pa.array(n["latex_commands"].astype(np.int32)),
-        "latex_environments": pa.array(n["latex_environments"].astype(np.int32)),
+        "latex_commands": int32s(n["latex_commands"]),
+        "latex_environments": int32s(n["latex_environments"]),
         "has_latex_preamble": pa.array(n["preambles"] > 0),
-        "math_char_ratio": _ratio(n["math_chars"], n["chars"]),
-        "math_symbol_ratio": _ratio(n["symbols"], n["chars"]),
-        "mathml_remnants": pa.array(n["remnants"].astype(np.int32)),
-        "arithmetic_ratio": _ratio(n["arithmetic_chars"], n["chars"]),
+        "math_char_ratio": ratio(n["math_chars"], n["chars"]),
+        "math_symbol_ratio": ratio(n["symbols"], n["chars"]),
+        "mathml_remnants": int32s(n["remnants"]),
+        "arithmetic_ratio": ratio(n["arithmetic_chars"], n["chars"]),
     }
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 @cache
@@ -160,15 +155,14 @@ def _stops() -> np.ndarray:
 
 @cache
 def _code_points() -> np.ndarray:
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     bits = np.zeros(CODE_POINTS, np.uint8)
     greek = r"[\p{Greek}&&\p{L}]"
     for pattern, bit in (
         (rf"[\p{{Math}}&&\P{{ASCII}}&&[^{greek}]]", _SYMBOL),
         (greek, _GREEK_LETTER),
     ):
-        for run in regex.finditer(f"{pattern}+", every, regex.V1):
-            bits[run.start() : run.end()] = bit
+        for run in code_point_runs(pattern):
+            bits[run] = bit
     return bits
 
 

@@ -10,10 +10,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import regex
 from numba import njit, types, uint64
 
-from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, INT32S, UINT64S, decode
+from coursepack.pipeline.arrow import int32s, ratio
+from coursepack.stages.characters import (
+    BYTES,
+    CODE_POINTS,
+    INDEX,
+    INT32S,
+    UINT64S,
+    code_point_runs,
+    decode,
+)
 from coursepack.stages.copies import STEP, clear, count_copies, earlier, table_size
 from coursepack.stages.pieces import (
     LETTER,
@@ -140,46 +148,37 @@ def nemo_signals(text: TextOrPieces) -> pa.RecordBatch:
     }
     policy = np.where(n["lorem_ipsums"] > 0, n["paragraphs"], n["policy_paragraphs"])
     columns = {
-        "nemo_words": _count(n["words"]),
-        "nemo_mean_word_chars": _ratio(n["word_chars"], n["words"]),
+        "nemo_words": int32s(n["words"]),
+        "nemo_mean_word_chars": ratio(n["word_chars"], n["words"]),
         "nemo_longest_word_chars": pa.array(n["longest_word_chars"]),
-        "nemo_nonalnum_ratio": _ratio(n["chars"] - n["plain"], n["chars"]),
-        "nemo_digit_ratio": _ratio(n["digits"], n["chars"]),
-        "nemo_space_ratio": _ratio(n["spaces"], n["chars"]),
-        "nemo_bracket_ratio": _ratio(n["brackets"], n["chars"]),
-        "nemo_url_char_ratio": _ratio(n["url_chars"], n["chars"]),
+        "nemo_nonalnum_ratio": ratio(n["chars"] - n["plain"], n["chars"]),
+        "nemo_digit_ratio": ratio(n["digits"], n["chars"]),
+        "nemo_space_ratio": ratio(n["spaces"], n["chars"]),
+        "nemo_bracket_ratio": ratio(n["brackets"], n["chars"]),
+        "nemo_url_char_ratio": ratio(n["url_chars"], n["chars"]),
         "nemo_has_porn_url": pa.array(n["porn_urls"] > 0),
-        "nemo_symbol_word_ratio": _ratio(n["symbol_words"], n["words"]),
-        "nemo_alpha_word_ratio": _ratio(n["alpha_words"], n["words"]),
-        "nemo_common_words": _count(n["common_words"]),
-        "nemo_open_line_ratio": _ratio(n["open_lines"], n["lines"]),
-        "nemo_ellipsis_line_ratio": _ratio(n["ellipsis_lines"], n["lines"]),
-        "nemo_bullet_line_ratio": _ratio(n["bullet_lines"], n["lines"]),
-        "nemo_boilerplate_ratio": _ratio(policy, n["paragraphs"]),
-        "nemo_distinct_line_ratio": _ratio(kept["line"], n["lines"]),
-        "nemo_distinct_line_char_ratio": _ratio(kept["line_char"], n["line_chars"]),
-        "nemo_distinct_paragraph_ratio": _ratio(kept["paragraph"], n["paragraphs"]),
-        "nemo_distinct_paragraph_char_ratio": _ratio(kept["paragraph_char"], n["paragraph_chars"]),
+        "nemo_symbol_word_ratio": ratio(n["symbol_words"], n["words"]),
+        "nemo_alpha_word_ratio": ratio(n["alpha_words"], n["words"]),
+        "nemo_common_words": int32s(n["common_words"]),
+        "nemo_open_line_ratio": ratio(n["open_lines"], n["lines"]),
+        "nemo_ellipsis_line_ratio": ratio(n["ellipsis_lines"], n["lines"]),
+        "nemo_bullet_line_ratio": ratio(n["bullet_lines"], n["lines"]),
+        "nemo_boilerplate_ratio": ratio(policy, n["paragraphs"]),
+        "nemo_distinct_line_ratio": ratio(kept["line"], n["lines"]),
+        "nemo_distinct_line_char_ratio": ratio(kept["line_char"], n["line_chars"]),
+        "nemo_distinct_paragraph_ratio": ratio(kept["paragraph"], n["paragraphs"]),
+        "nemo_distinct_paragraph_char_ratio": ratio(kept["paragraph_char"], n["paragraph_chars"]),
     }
     names = [f"nemo_top_{words}gram_char_ratio" for words in TOP]
     names += [f"nemo_dup_{words}gram_char_ratio" for words in DUPLICATE]
     for words, name, chars in zip((*TOP, *DUPLICATE), names, found.T[len(_COUNTS) :], strict=True):
-        columns[name] = _ratio(np.where(n["words"] < words, n["chars"], chars), n["chars"])
+        columns[name] = ratio(np.where(n["words"] < words, n["chars"], chars), n["chars"])
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _count(count: np.ndarray) -> pa.Array:
-    return pa.array(count.astype(np.int32))
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 @cache
 def _table() -> np.ndarray:
     """The bits of each code point, uint8."""
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     table = np.zeros(CODE_POINTS, np.uint8)
     bits = {
         r"[A-Za-z0-9\n?!,.]": _PLAIN,
@@ -191,8 +190,8 @@ def _table() -> np.ndarray:
         f"[{BULLETS}]": _BULLET,
     }
     for pattern, bit in bits.items():
-        for run in regex.finditer(f"{pattern}+", every, regex.VERSION0):
-            table[run.start() : run.end()] |= bit
+        for run in code_point_runs(pattern):
+            table[run] |= bit
     return table
 
 

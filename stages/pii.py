@@ -16,7 +16,7 @@ import pyarrow as pa
 import xxhash
 from phonenumbers import SUPPORTED_REGIONS
 
-from coursepack.pipeline.arrow import Text, text_buffers
+from coursepack.pipeline.arrow import Text, int32s, text_buffers
 from coursepack.pipeline.errors import RecipeError
 from coursepack.stages.credentials import find_credentials
 from coursepack.stages.pii_candidates import (
@@ -134,9 +134,7 @@ def pii_signals(text: Text) -> pa.RecordBatch:
     families = np.array([_FAMILY[name] for name in spans.names])
     columns = {f"pii_{name}": counts[:, families == name].sum(axis=1) for name in FAMILIES}
     columns["secrets"] = np.diff(find_credentials(text).offsets)
-    return pa.RecordBatch.from_pydict(
-        {name: pa.array(column.astype(np.int32)) for name, column in columns.items()}
-    )
+    return pa.RecordBatch.from_pydict({name: int32s(column) for name, column in columns.items()})
 
 
 def wanted_bits(policy: PiiPolicy) -> int:

@@ -17,12 +17,14 @@ import pyarrow.compute as pc
 import regex
 from numba import njit, types, uint64
 
+from coursepack.pipeline.arrow import int32s, ratio
 from coursepack.stages.characters import (
     BYTES,
     CODE_POINTS,
     INDEX,
     INT32S,
     characters,
+    code_point_runs,
     decode,
     load_few,
 )
@@ -95,45 +97,37 @@ def redpajama_signals(text: TextOrPieces) -> pa.RecordBatch:
     n = found.T
     some = n[_WORDS] > 0
     columns = {
-        "rps_doc_word_count": _count(n[_WORDS]),
-        "rps_doc_mean_word_length": _ratio(n[_LETTERS], n[_WORDS]),
-        "rps_doc_frac_unique_words": _ratio(n[_UNIQUE], n[_WORDS]),
+        "rps_doc_word_count": int32s(n[_WORDS]),
+        "rps_doc_mean_word_length": ratio(n[_LETTERS], n[_WORDS]),
+        "rps_doc_frac_unique_words": ratio(n[_UNIQUE], n[_WORDS]),
         "rps_doc_unigram_entropy": pa.array(np.round(np.maximum(entropy, 0), PLACES), mask=~some),
-        "rps_doc_num_sentences": _count(n[_SENTENCES]),
-        "rps_doc_symbol_to_word_ratio": _ratio(n[_SYMBOLS], n[_TOKENS]),
-        "rps_doc_frac_no_alph_words": _ratio(n[_TOKENS] - n[_ALPHA_TOKENS], n[_TOKENS]),
-        "rps_doc_frac_all_caps_words": _ratio(n[_CAPITAL_TOKENS], n[_TOKENS]),
-        "rps_doc_frac_lines_end_with_ellipsis": _ratio(n[_ELLIPSES], n[_LINES]),
-        "rps_doc_lorem_ipsum": _ratio(n[_LOREMS], n[_LETTERS] + n[_WORDS] - some),
-        "rps_doc_curly_bracket": _ratio(n[_CURLIES], n[_CHARS]),
+        "rps_doc_num_sentences": int32s(n[_SENTENCES]),
+        "rps_doc_symbol_to_word_ratio": ratio(n[_SYMBOLS], n[_TOKENS]),
+        "rps_doc_frac_no_alph_words": ratio(n[_TOKENS] - n[_ALPHA_TOKENS], n[_TOKENS]),
+        "rps_doc_frac_all_caps_words": ratio(n[_CAPITAL_TOKENS], n[_TOKENS]),
+        "rps_doc_frac_lines_end_with_ellipsis": ratio(n[_ELLIPSES], n[_LINES]),
+        "rps_doc_lorem_ipsum": ratio(n[_LOREMS], n[_LETTERS] + n[_WORDS] - some),
+        "rps_doc_curly_bracket": ratio(n[_CURLIES], n[_CHARS]),
     }
     for words in TOP:
         of = of_grams[:, words - 2]
         top = np.where(of[:, TOP_TIMES] > 1, of[:, TOP_TIMES] * of[:, TOP_CHARS], 0)
-        columns[f"rps_doc_frac_chars_top_{words}gram"] = _ratio(top, n[_LETTERS])
+        columns[f"rps_doc_frac_chars_top_{words}gram"] = ratio(top, n[_LETTERS])
     for words in DUPLICATE:
         covered = of_grams[:, words - 2, COVERED_CHARS]
-        columns[f"rps_doc_frac_chars_dupe_{words}grams"] = _ratio(covered, n[_LETTERS])
+        columns[f"rps_doc_frac_chars_dupe_{words}grams"] = ratio(covered, n[_LETTERS])
     columns |= {
-        "rps_lines": _count(n[_LINES]),
-        "rps_lines_mean_num_words": _ratio(n[_WORDS], n[_LINES]),
-        "rps_lines_terminal_punctuation_fraction": _ratio(n[_TERMINALS], n[_LINES]),
-        "rps_lines_start_with_bulletpoint_fraction": _ratio(n[_BULLETS], n[_LINES]),
-        "rps_lines_uppercase_letter_fraction": _ratio(n[_CAPITALS], n[_CHARS]),
-        "rps_lines_numerical_chars_fraction": _ratio(
+        "rps_lines": int32s(n[_LINES]),
+        "rps_lines_mean_num_words": ratio(n[_WORDS], n[_LINES]),
+        "rps_lines_terminal_punctuation_fraction": ratio(n[_TERMINALS], n[_LINES]),
+        "rps_lines_start_with_bulletpoint_fraction": ratio(n[_BULLETS], n[_LINES]),
+        "rps_lines_uppercase_letter_fraction": ratio(n[_CAPITALS], n[_CHARS]),
+        "rps_lines_numerical_chars_fraction": ratio(
             n[_NUMERICS], n[_LETTERS] + n[_WORDS] - n[_WORD_LINES]
         ),
-        "rps_lines_javascript_words": _count(n[_JAVASCRIPTS]),
+        "rps_lines_javascript_words": int32s(n[_JAVASCRIPTS]),
     }
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _count(values: np.ndarray) -> pa.Array:
-    return pa.array(values.astype(np.int32))
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 @dataclass(frozen=True)
@@ -147,7 +141,6 @@ class _Tables:
 @cache
 def _tables() -> _Tables:
     """Made once a process in about 1 s. Decompositions come from Arrow, whose Unicode the lock pins too."""
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     numeric = r"\p{Numeric_Type=Decimal}\p{Numeric_Type=Digit}\p{Numeric_Type=Numeric}"
     bits = np.zeros(CODE_POINTS, np.uint8)
     for bit, pattern in (
@@ -159,8 +152,8 @@ def _tables() -> _Tables:
         (_ASCII_LETTER, "[a-zA-Z]"),
         (_PUNCTUATION, f"[{regex.escape(string.punctuation)}]"),
     ):
-        for run in regex.finditer(f"{pattern}+", every, regex.VERSION1):
-            bits[run.start() : run.end()] |= bit
+        for run in code_point_runs(pattern):
+            bits[run] |= bit
     whole = [chr(code) for code in characters().lower]
     for sign in string.punctuation:
         whole[ord(sign)] = ""

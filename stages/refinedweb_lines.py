@@ -8,12 +8,17 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import regex
 from numba import njit, types
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.edits import RefinedWebLines
-from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, characters, decode
+from coursepack.stages.characters import (
+    BYTES,
+    INDEX,
+    characters,
+    code_point_runs,
+    decode,
+)
 from coursepack.stages.line_edits import (
     KEPT,
     SPACE,
@@ -124,9 +129,9 @@ def _bits() -> np.ndarray:
     bits: np.ndarray = (table.is_letter | table.is_number) * np.uint8(_WORD)
     bits[ord("_")] |= _WORD
     bits |= table.is_digit * np.uint8(_DECIMAL) | python_spaces() * np.uint8(_SPACE_BIT)
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     for pattern, bit in ((r"\p{Uppercase}", _UPPER), (r"[\p{nt=De}\p{nt=Di}]", _DIGIT)):
-        bits[[ord(c) for c in regex.findall(pattern, every)]] |= bit
+        for run in code_point_runs(pattern):
+            bits[run] |= bit
     return bits
 
 

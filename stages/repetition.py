@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types
 
+from coursepack.pipeline.arrow import ratio
 from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S
 from coursepack.stages.copies import (
     EMPTY,
@@ -67,20 +68,16 @@ def repetition_signals(text: TextOrPieces) -> pa.RecordBatch:
     _count_grams(p.words, p.word_hashes, p.word_chars, *scratch, found[:, len(_COUNTS) :])
     n = dict(zip(_COUNTS, found.T[: len(_COUNTS)], strict=True))
     columns = {
-        "dup_line_ratio": _ratio(n["dup_lines"], n["lines"]),
-        "dup_paragraph_ratio": _ratio(n["dup_paragraphs"], n["paragraphs"]),
-        "dup_line_char_ratio": _ratio(n["dup_line_chars"], n["chars"]),
-        "dup_paragraph_char_ratio": _ratio(n["dup_paragraph_chars"], n["chars"]),
+        "dup_line_ratio": ratio(n["dup_lines"], n["lines"]),
+        "dup_paragraph_ratio": ratio(n["dup_paragraphs"], n["paragraphs"]),
+        "dup_line_char_ratio": ratio(n["dup_line_chars"], n["chars"]),
+        "dup_paragraph_char_ratio": ratio(n["dup_paragraph_chars"], n["chars"]),
     }
     names = [f"top_{words}gram_char_ratio" for words in TOP]
     names += [f"dup_{words}gram_char_ratio" for words in DUPLICATE]
     for name, chars in zip(names, found.T[len(_COUNTS) :], strict=True):
-        columns[name] = _ratio(chars, n["chars"])
+        columns[name] = ratio(chars, n["chars"])
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 _FOUND = types.Array(types.int64, 2, "C")

@@ -14,8 +14,16 @@ import pyarrow as pa
 import regex
 from numba import njit, types, uint64
 
-from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, UINT64S, decode
+from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
+from coursepack.stages.characters import (
+    BYTES,
+    CODE_POINTS,
+    INDEX,
+    UINT64S,
+    code_point_runs,
+    decode,
+    every_code_point,
+)
 
 # ISO 15924 codes of the scripts of Unicode 15.1 that have letters; letters of a later one are Zzzz.
 _CODES = """
@@ -108,43 +116,38 @@ def script_signals(text: Text) -> pa.RecordBatch:
     )
     columns = {
         "script": names.cast(pa.string()),
-        "script_ratio": _ratio(n["script_letters"], n["all_letters"]),
-        "scripts": pa.array(n["scripts"].astype(np.int32)),
-        "upper_ratio": _ratio(n["upper"], n["letter"] + n["upper"]),
-        "punct_ratio": _ratio(n["punct"], chars),
-        "symbol_ratio": _ratio(n["symbol"] + n["emoji"], chars),
-        "emoji_ratio": _ratio(n["emoji"], chars),
-        "control_ratio": _ratio(n["control"], chars),
-        "replacement_ratio": _ratio(n["replacement"], chars),
-        "private_use_ratio": _ratio(n["private_use"], chars),
-        "non_ascii_ratio": _ratio(n["non_ascii"], chars),
-        "mojibake_ratio": _ratio(n["mojibake"], chars),
-        "invisible_chars": pa.array((n["invisible"] + n["bidi"]).astype(np.int32)),
-        "bidi_controls": pa.array(n["bidi"].astype(np.int32)),
+        "script_ratio": ratio(n["script_letters"], n["all_letters"]),
+        "scripts": int32s(n["scripts"]),
+        "upper_ratio": ratio(n["upper"], n["letter"] + n["upper"]),
+        "punct_ratio": ratio(n["punct"], chars),
+        "symbol_ratio": ratio(n["symbol"] + n["emoji"], chars),
+        "emoji_ratio": ratio(n["emoji"], chars),
+        "control_ratio": ratio(n["control"], chars),
+        "replacement_ratio": ratio(n["replacement"], chars),
+        "private_use_ratio": ratio(n["private_use"], chars),
+        "non_ascii_ratio": ratio(n["non_ascii"], chars),
+        "mojibake_ratio": ratio(n["mojibake"], chars),
+        "invisible_chars": int32s(n["invisible"] + n["bidi"]),
+        "bidi_controls": int32s(n["bidi"]),
     }
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 @cache
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """By code point, its kind and its script; by ASCII byte, what its kind adds to the word of fields; by
     code point below U+2200, the byte that reads as it, where UTF-8 may go on with that byte."""
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     kinds = np.zeros(CODE_POINTS, np.uint8)
     for kind, (_, pattern) in enumerate(_KINDS):
-        for run in regex.finditer(f"(?:{pattern})+", every, regex.V1) if pattern else ():
-            kinds[run.start() : run.end()] = kind
+        for run in code_point_runs(pattern) if pattern else ():
+            kinds[run] = kind
     scripts = np.full(CODE_POINTS, _NO_SCRIPT, np.uint8)
     own = "|".join(rf"(?P<{name}>\p{{Script={name}}}+)" for name in SCRIPTS[:-1])
     shared = r"[\p{Script=Common}\p{Script=Inherited}]+"
-    for letters in regex.finditer(r"\p{L}+", every):
-        for run in regex.finditer(f"{own}|{shared}|(?P<Zzzz>.)", letters[0]):
+    for letters in code_point_runs(r"\p{L}"):
+        for run in regex.finditer(f"{own}|{shared}|(?P<Zzzz>.)", every_code_point()[letters]):
             if run.lastgroup:
-                start = letters.start() + run.start()
+                start = letters.start + run.start()
                 scripts[start : start + len(run[0])] = SCRIPTS.index(run.lastgroup)
     scripts[(kinds != 1) & (kinds != 2)] = _NO_SCRIPT  # some letters show nothing
     fields = np.zeros(128, np.uint64)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import regex
 
-from coursepack.stages.characters import CODE_POINTS, characters
+from coursepack.stages.characters import CODE_POINTS, characters, class_table
 from coursepack.stages.copies import hash_bytes
 from coursepack.stages.line_edits import python_spaces
 from coursepack.stages.spacy_exceptions import exceptions
@@ -98,11 +97,7 @@ def _among(characters_: str) -> np.ndarray:
 
 
 def _is(pattern: str) -> np.ndarray:
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    found = np.zeros(CODE_POINTS, np.bool_)
-    for run in regex.finditer(f"(?:{pattern})+", every, regex.VERSION1):
-        found[run.start() : run.end()] = True
-    return found
+    return class_table(pattern).view(np.bool_)
 
 
 @cache

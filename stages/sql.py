@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from coursepack.pipeline.arrow import Text, text_buffers
+from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.stages.copies import head_ends
 from coursepack.stages.notebooks import cells, may_be_notebook
 from coursepack.stages.sqlfind import EVERYWHERE, PLACES, Sql, find_sql, may_hold_sql
@@ -61,16 +61,16 @@ def sql_signals(text: Text) -> pa.RecordBatch:
     in_text = pa.array(held / np.maximum(chars, 1), mask=ends == starts)
     return pa.RecordBatch.from_pydict(
         {
-            "sql_statements": pa.array(statements.astype(np.int32)),
+            "sql_statements": int32s(statements),
             "sql_char_ratio": in_text,
             "sql_embedded": pa.array(columns["sql_embedded"], pa.string()),
-            "sql_query_ratio": _ratio(totals["query"], statements),
-            "sql_dml_ratio": _ratio(totals["dml"], statements),
-            "sql_ddl_ratio": _ratio(totals["ddl"], statements),
-            "sql_join_ratio": _ratio(totals["joined"], totals["query"]),
-            "sql_mean_statement_chars": _ratio(totals["own_chars"], statements),
-            "sql_insert_char_ratio": _ratio(totals["data_chars"], held),
-            "sql_comment_ratio": _ratio(totals["comment_chars"], held),
+            "sql_query_ratio": ratio(totals["query"], statements),
+            "sql_dml_ratio": ratio(totals["dml"], statements),
+            "sql_ddl_ratio": ratio(totals["ddl"], statements),
+            "sql_join_ratio": ratio(totals["joined"], totals["query"]),
+            "sql_mean_statement_chars": ratio(totals["own_chars"], statements),
+            "sql_insert_char_ratio": ratio(totals["data_chars"], held),
+            "sql_comment_ratio": ratio(totals["comment_chars"], held),
             "is_insert_dump": pa.array((held > 0) & (totals["data_chars"] >= DUMP * held)),
             "is_schema_only": pa.array(
                 (totals["ddl"] > 0) & (totals["query"] == 0) & (totals["dml"] == 0)
@@ -134,7 +134,3 @@ def _sample(found: Sql, row: int, source: np.ndarray) -> list[str]:
     chosen = [k * (held - 1) // max(count - 1, 1) for k in range(count)]
     bounds = found.samples[row, chosen].tolist() if chosen else []
     return [source[start:end].tobytes().decode(errors="replace") for start, end in bounds]
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)

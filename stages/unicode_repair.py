@@ -17,7 +17,7 @@ from numba import njit, types
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.edits import UnicodeRepair
-from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, decode
+from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, decode, every_code_point
 from coursepack.stages.spans import Spans, collect, count_byte, no_spans
 
 _NEVER, _ALWAYS, _AUTO = range(3)
@@ -236,7 +236,6 @@ def _meeting(old: str, i: int, new: str, j: int) -> tuple[int, int]:
 def _tables(settings: UnicodeRepair) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """By code point: uint8 whether a fix always changes it, its class of combination, its class among
     neighbours; and bool by two of these classes, whether such neighbours may be mojibake."""
-    every = np.arange(CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     changed = np.zeros(CODE_POINTS, np.uint8)
     order = np.zeros(CODE_POINTS, np.uint8)
     classes, pairs = np.zeros(CODE_POINTS, np.uint8), np.zeros((1, 1), np.bool_)
@@ -254,15 +253,15 @@ def _tables(settings: UnicodeRepair) -> tuple[np.ndarray, np.ndarray, np.ndarray
         changed[[0x2BC, *range(0x2018, 0x2020)]] = 1
     if settings.mojibake:
         changed[0x80:0xA0] = 1
-        classes, pairs = _neighbours(every)
+        classes, pairs = _neighbours()
     if settings.nfc:
-        order = _combination(every)
+        order = _combination()
     return changed, order, classes, pairs
 
 
-def _neighbours(every: str) -> tuple[np.ndarray, np.ndarray]:
+def _neighbours() -> tuple[np.ndarray, np.ndarray]:
     """Characters that are in the same sides of the same pairs are one class; 0 is in none."""
-    plane = every[:0x10000]  # no pattern names a character beyond
+    plane = every_code_point()[:0x10000]  # no pattern names a character beyond
     sides = [side.format(**MOJIBAKE_CATEGORIES) for pair in _PAIRS for side in pair]
     packed = np.zeros(len(plane), np.uint64)
     for k, side in enumerate(sides):
@@ -276,15 +275,15 @@ def _neighbours(every: str) -> tuple[np.ndarray, np.ndarray]:
     return classes, (first @ second.T) > 0
 
 
-def _combination(every: str) -> np.ndarray:
+def _combination() -> np.ndarray:
     """0 for what stands alone in NFC, the combining class of a mark, _UNSTABLE for what NFC may change."""
     order = np.zeros(CODE_POINTS, np.uint8)
-    marks = "".join(regex.findall(r"\P{ccc=0}", every))
+    marks = "".join(regex.findall(r"\P{ccc=0}", every_code_point()))
     order[[ord(c) for c in marks]] = _UNSTABLE
     known = [(rf"\p{{ccc={number}}}", number) for number in _COMBINING_CLASSES]
     unstable = (r"[\p{NFC_QC=N}\p{NFC_QC=M}]", _UNSTABLE)
     for pattern, kind in (*known, unstable, (_YOUNG_CHARACTERS, _YOUNG_ORDER)):
-        where = every if kind == _YOUNG_ORDER or pattern == unstable[0] else marks
+        where = every_code_point() if kind == _YOUNG_ORDER or pattern == unstable[0] else marks
         order[[ord(c) for c in regex.findall(pattern, where)]] = kind
     return order
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint64
 
+from coursepack.pipeline.arrow import int32s, ratio
 from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, characters, decode
 from coursepack.stages.copies import count_copies, table_size
 from coursepack.stages.pieces import (
@@ -100,25 +101,21 @@ def web_signals(text: TextOrPieces) -> pa.RecordBatch:
     )
     n = dict(zip(_COUNTS, found.T, strict=True)) | {"words": np.diff(p.words)}
     columns = {
-        "terminal_punct_line_ratio": _ratio(n["terminal_lines"], n["lines"]),
-        "short_line_ratio": _ratio(n["short_lines"], n["lines"]),
-        "char_dup_ratio": _ratio(n["copied_chars"], n["chars"]),
-        "newline_word_ratio": _ratio(n["newlines"], n["words"]),
-        "sentences": pa.array(n["sentences"].astype(np.int32)),
+        "terminal_punct_line_ratio": ratio(n["terminal_lines"], n["lines"]),
+        "short_line_ratio": ratio(n["short_lines"], n["lines"]),
+        "char_dup_ratio": ratio(n["copied_chars"], n["chars"]),
+        "newline_word_ratio": ratio(n["newlines"], n["words"]),
+        "sentences": int32s(n["sentences"]),
         "longest_word_chars": pa.array(n["longest_word_chars"]),
         "has_lorem_ipsum": pa.array(n["lorem_ipsums"] > 0),
-        "curly_braces": pa.array(n["curly_braces"].astype(np.int32)),
-        "javascript_lines": pa.array(n["javascript_lines"].astype(np.int32)),
-        "policy_lines": pa.array(n["policy_lines"].astype(np.int32)),
+        "curly_braces": int32s(n["curly_braces"]),
+        "javascript_lines": int32s(n["javascript_lines"]),
+        "policy_lines": int32s(n["policy_lines"]),
         "bare_chars": pa.array(
             n["word_chars"] - n["punctuation"] + np.maximum(n["bare_words"] - 1, 0)
         ),
     }
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _ratio(count: np.ndarray, of: np.ndarray) -> pa.Array:
-    return pa.array(count / np.maximum(of, 1), mask=of == 0)
 
 
 @cache
