@@ -12,7 +12,8 @@ import sentencepiece
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.errors import TokenizerError
 from coursepack.pipeline.storage import read_bytes
-from coursepack.tokenizers.segments import CACHE_BYTES, SegmentEncoder
+from coursepack.tokenizers.cache import CACHE_BYTES
+from coursepack.tokenizers.segments import SegmentEncoder
 
 
 class Tokenizer:
