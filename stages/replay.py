@@ -24,8 +24,7 @@ from coursepack.stages.reader import Reader, reader_of
 from coursepack.stages.records import read_places
 from coursepack.stages.result import read_as
 from coursepack.stages.verdict import Check
-from coursepack.tokenizers.model import Tokenizer
-from coursepack.tokenizers.sentencepiece_proto import ModelSpec, read_spec
+from coursepack.tokenizers.model import Tokenizer, load
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,6 @@ class Origin:
 
     recipe: Recipe
     tokenizer: Tokenizer
-    spec: ModelSpec
     lineage: Lineage
     splits_url: str
 
@@ -87,7 +85,8 @@ def open_origin(workspace: Workspace, name: str, manifest: Manifest) -> Origin:
     dataset = workspace.dataset("lineage", plan["decisions"])
     lineage = Lineage(dataset, read_as(f"{dataset.url}/manifest.json", orjson.loads)["bits"])
     splits_url = workspace.path("inventory", "splits.parquet")
-    return Origin(recipe, Tokenizer(model), read_spec(model), lineage, splits_url)
+    tokenizer = load(url, manifest.tokenizer, recipe.tokenizer)
+    return Origin(recipe, tokenizer, lineage, splits_url)
 
 
 def replay(
@@ -168,7 +167,7 @@ def _again(
         pieces = [piece for piece in pieces if reader.may_be(piece.domain, subset)]
         given = {"text": column, "subset": pa.array([subset], pa.string())}
         edited = reader.texts(pa.RecordBatch.from_pydict(given))
-        ids = origin.tokenizer.encode(edited, bos=frame.bos, eos=frame.eos)[1]
+        ids = origin.tokenizer.encode(edited, bos=frame.adds_bos, eos=frame.adds_eos)[1]
         for piece in pieces:
             check.add(_run_problems(piece, ids, where), where=piece.where)
         _decode(origin, ids, edited[0].as_py(), where, round_trip)
@@ -189,13 +188,11 @@ def _run_problems(piece: Piece, ids: np.ndarray, where: str) -> Iterator[str]:
 
 def _decode(origin: Origin, ids: np.ndarray, text: str, where: str, check: Check) -> None:
     """Decode a document, where its tokenizer neither normalises texts nor loses bytes."""
-    spec, frame = origin.spec, origin.recipe.tokenizer
-    if not spec.identity or not spec.byte_fallback or spec.removes_extra_whitespaces:
+    frame, should = origin.recipe.tokenizer, origin.tokenizer.round_trip(text)
+    if should is None:
         check.note = "not checked: this tokenizer normalises texts or has no pieces for some bytes"
         return
-    back = origin.tokenizer.decode(ids[int(frame.bos) : len(ids) - int(frame.eos)])
-    # the model's sign for a space, written out in a text, is read back as a space
-    should = text.replace("\u2581", " ") if spec.escapes_whitespaces else text
+    back = origin.tokenizer.decode(ids[int(frame.adds_bos) : len(ids) - int(frame.adds_eos)])
     check.checked += 1
     if back != should:
         # no more of the text than one code point: it may be restricted

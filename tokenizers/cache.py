@@ -7,8 +7,9 @@ hash table answers nearly all of them; its owner says where texts are cut and en
 import threading
 from typing import Any, Protocol
 
-import numba
 import numpy as np
+
+from coursepack.tokenizers.kernels import GOLDEN, Int, kernel
 
 CACHE_BYTES = 256 << 20
 # Longer segments (base64, minified code) hardly ever come again; they are encoded each time.
@@ -19,9 +20,6 @@ _ROUND = 1 << 19
 _ROW_BYTES = 32
 _FIRST_ROWS = 1 << 14
 _SEPARATOR = 0xFF  # in no UTF-8 text
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-Int = Any  # of kernels: an int to Python, an int64 to numba
-kernel = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 class Segments(Protocol):

@@ -32,14 +32,8 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
-from coursepack.tokenizers.cache import (
-    CACHE_BYTES,
-    DOCUMENT_END,
-    GOLDEN,
-    CachedEncoder,
-    Int,
-    kernel,
-)
+from coursepack.tokenizers.cache import CACHE_BYTES, DOCUMENT_END, CachedEncoder
+from coursepack.tokenizers.kernels import GOLDEN, Int, code_point, kernel
 from coursepack.tokenizers.sentencepiece_proto import (
     BPE,
     NORMAL,
@@ -152,18 +146,9 @@ def _set_pairs(left: np.ndarray, right: np.ndarray, ascii: np.ndarray, bits: np.
 
 
 @kernel
-def _code_point(data: np.ndarray, at: Int, end: Int) -> tuple[Int, Int]:
+def _character(data: np.ndarray, at: Int, end: Int) -> tuple[Int, Int]:
     """The character at a byte, U+2581 as a space, and where the next one starts; all uint64."""
-    point = np.uint64(data[at])
-    if point < 0x80:
-        return point, at + np.uint64(1)
-    size = np.uint64(2) + np.uint64(point >= 0xE0) + np.uint64(point >= 0xF0)
-    point &= np.uint64(0x7F) >> size
-    stop = min(at + size, end)
-    at += np.uint64(1)
-    while at < stop:
-        point = point << np.uint64(6) | np.uint64(data[at] & 0x3F)
-        at += np.uint64(1)
+    point, stop = code_point(data, at, end)
     return (np.uint64(_SPACE) if point == _WHITESPACE_MARK else point), stop
 
 
@@ -207,11 +192,11 @@ def _cut_document(
 ) -> Int:
     # No branch depends on whether a place is a cut, and unsigned places need no check for negative
     # ones: together five times as fast.
-    left, at = _code_point(data, at, end)
+    left, at = _character(data, at, end)
     while at < end and n < len(ends):
         right, after = np.uint64(data[at]), at + np.uint64(1)
         if right >= 128:
-            right, after = _code_point(data, at, end)
+            right, after = _character(data, at, end)
         if (left | right) < 128:
             together = np.int64(ascii[left << np.uint64(7) | right])
         else:

@@ -359,8 +359,8 @@ def test_a_recipe_is_frozen() -> None:
 
 # Raised knowingly: results of older versions get another fingerprint.
 def test_fingerprints_are_pinned() -> None:
-    assert parse(RECIPE).fingerprint() == "9d3060bb9a27a85c9cd8"
-    assert parse(FULL).fingerprint() == "b3c661267d102cab392d"
+    assert parse(RECIPE).fingerprint() == "93e9df07c9bd91a4a1d7"
+    assert parse(FULL).fingerprint() == "2083b81c4c6b1e045490"
 
 
 def test_fingerprint_of_defaults_is_that_of_their_values() -> None:
