@@ -91,6 +91,15 @@ class Tokenizer:
                 setattr(named, f"{name}_id", self._named(name, token))
         return named
 
+    def require(self, bos: bool, eos: bool) -> None:
+        """Raise TokenizerError where a token that is to frame documents has no name."""
+        for name, wanted, token in (("bos", bos, self.bos_id), ("eos", eos, self.eos_id)):
+            if wanted and token is None:
+                raise TokenizerError(
+                    f"the tokenizer's file does not say which token is {name}; name it in the recipe, "
+                    f'[tokenizer] {name} = "...", or go without: {name} = false; {self._specials()}'
+                )
+
     def encode(
         self, text: Text, bos: bool = False, eos: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -100,13 +109,14 @@ class Tokenizer:
         that a file defines as its user's (SentencePiece) or adds as not special (`tokenizers`) are
         matched. A null row is an empty text: no ids but bos and eos.
         """
-        before = self._required("bos", self.bos_id) if bos else None
-        after = self._required("eos", self.eos_id) if eos else None
+        self.require(bos, eos)
         if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
             raise TokenizerError(
                 f"text is of type {text.type}; a string or large_string column is encoded"
             )
         offsets, ids = self._model.encode(*text_buffers(text))
+        before = self.bos_id if bos else None
+        after = self.eos_id if eos else None
         if before is None and after is None:
             return offsets, ids
         return _framed(
@@ -139,14 +149,6 @@ class Tokenizer:
             )
         return token
 
-    def _required(self, name: str, token: int | None) -> int:
-        if token is None:
-            raise TokenizerError(
-                f"the tokenizer's file names no {name} token; encode without it, or name one in the recipe: "
-                f'[tokenizer] {name} = "..."; {self._specials()}'
-            )
-        return token
-
     def _specials(self) -> str:
         pieces = self._model.special_pieces()
         more = ", ..." if len(pieces) > 10 else ""
@@ -159,13 +161,16 @@ def load(
     """The tokenizer in a file, loaded once a process: its cache stays warm between batches.
 
     `url` is a path or anything fsspec opens. With `sha256` (hex) the file must be that one. `settings`
-    may name the begin, end and pad tokens, and the pattern of a ranks file.
+    may name the begin, end and pad tokens, and the pattern of a ranks file. Raises TokenizerError where
+    there is no such file, and where a token is asked for that neither the file nor `settings` names.
     """
     if settings is None:
         return _load(url, sha256, None)
     bos = None if isinstance(settings.bos, bool) else settings.bos
     eos = None if isinstance(settings.eos, bool) else settings.eos
-    return _load(url, sha256, settings.pattern).naming(bos, eos, settings.pad)
+    tokenizer = _load(url, sha256, settings.pattern).naming(bos, eos, settings.pad)
+    tokenizer.require(settings.adds_bos, settings.adds_eos)
+    return tokenizer
 
 
 @functools.cache
