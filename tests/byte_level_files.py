@@ -5,11 +5,16 @@ import functools
 import pydoc_data.topics
 from collections.abc import Sequence
 
+import numpy as np
+import pyarrow as pa
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
+from coursepack.pipeline.arrow import text_buffers
 from coursepack.tokenizers.byte_level import unspell
-from coursepack.tokenizers.splitting import CL100K, O200K, PATTERNS, Pattern
+from coursepack.tokenizers.cache import DOCUMENT_END
+from coursepack.tokenizers.code_points import code_point_classes
+from coursepack.tokenizers.splitting import CL100K, O200K, PATTERNS, Pattern, cut_texts
 
 FOREIGN = (
     "Die Würde des Menschen ist unantastbar. Straße, größer, Übermut! \u01c5 \u02b0 Ⅳ ½ ٣٤٥ １２３",
@@ -64,6 +69,29 @@ def by_regex(regex: str) -> pre_tokenizers.PreTokenizer:
 def spelling(pattern: Pattern) -> str:
     """One way to write a pattern."""
     return next(regex for regex, known in PATTERNS.items() if known == pattern)
+
+
+def cuts(
+    texts: list[str], pattern: Pattern, digits: bool = False, room: int = 1 << 16
+) -> list[list[str]]:
+    """The pieces of each text, by the kernel, `room` ends at a time."""
+    offsets, data = text_buffers(pa.array(texts, pa.string()))
+    classes, settings = code_point_classes(digits), pattern.settings()
+    ends, found = np.empty(room, np.int64), []
+    document, at = 0, int(offsets[0])
+    while document < len(texts):
+        document, at, n = cut_texts(offsets, data, classes, settings, document, at, ends)
+        found.extend(ends[:n].tolist())
+    pieces: list[list[str]] = [[]]
+    start = int(offsets[0])
+    for end in found:
+        if end == DOCUMENT_END:
+            pieces.append([])
+        else:
+            pieces[-1].append(data[start:end].tobytes().decode())
+            start = end
+    assert pieces.pop() == []
+    return pieces
 
 
 CL100K_REGEX = spelling(Pattern(CL100K, any_case=True, digits=3))

@@ -14,7 +14,7 @@ from coursepack.tokenizers.cache import find, hash_key
 from coursepack.tokenizers.kernels import GOLDEN, Int, kernel
 
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
-_SHORT = 128  # bytes: up to here a search is faster than a heap
+SHORT = 128  # bytes: up to here a search is faster than a heap
 _LONGEST_TOKEN = 0xFFFF
 _ID = np.uint64(0xFFFFFFFF)
 
@@ -25,10 +25,17 @@ class Merges:
     With `whole`, a piece that is itself a token becomes it, whether or not merges lead there.
     """
 
-    def __init__(self, pairs: np.ndarray, ranks: np.ndarray, tokens: "Tokens", whole: bool) -> None:
+    def __init__(
+        self,
+        pairs: np.ndarray,
+        ranks: np.ndarray,
+        tokens: "Tokens",
+        whole: bool,
+        short: int = SHORT,
+    ) -> None:
         """`pairs` (int64, n x 3): left, right and the token they form; `ranks` (int64, n), lowest first."""
         self._bytes = tokens.single_bytes()
-        self._whole = whole
+        self._whole, self._short = whole, short
         self._tokens = tokens
         self._keys = np.full(_table_size(len(pairs)), _NONE, np.uint64)
         self._values = np.empty(len(self._keys), np.uint64)
@@ -36,7 +43,11 @@ class Merges:
 
     @classmethod
     def of_list(
-        cls, vocabulary: Mapping[bytes, int], merges: Sequence[tuple[bytes, bytes]], whole: bool
+        cls,
+        vocabulary: Mapping[bytes, int],
+        merges: Sequence[tuple[bytes, bytes]],
+        whole: bool,
+        short: int = SHORT,
     ) -> "Merges":
         """Merges in the order of a list, as a tokenizer.json has them: of two alike the later counts."""
         order = {pair: rank for rank, pair in enumerate(merges)}
@@ -46,14 +57,15 @@ class Merges:
             np.fromiter(order.values(), np.int64, len(order)),
             Tokens(vocabulary),
             whole,
+            short,
         )
 
     @classmethod
-    def of_ranks(cls, ranks: Mapping[bytes, int]) -> "Merges":
+    def of_ranks(cls, ranks: Mapping[bytes, int], short: int = SHORT) -> "Merges":
         """Any two tokens that together are a token merge, at that token's rank: tiktoken's rule."""
         tokens = Tokens(ranks)
         pairs = tokens.divisions()
-        return cls(pairs, pairs[:, 2], tokens, whole=True)
+        return cls(pairs, pairs[:, 2], tokens, whole=True, short=short)
 
     def ids(self, data: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Offsets (int64, n + 1, from 0) and ids (int32) of the pieces data[a:b] of bounds (int64, n x 2)."""
@@ -70,6 +82,7 @@ class Merges:
             self._tokens.rows,
             self._tokens.data,
             self._whole,
+            self._short,
             np.empty(longest, np.int64),
             np.empty(longest, np.uint64),
             offsets,
@@ -185,6 +198,7 @@ def _merge_all(
     rows: np.ndarray,
     tokens: np.ndarray,
     whole: Int,
+    short: Int,
     symbols: np.ndarray,
     merges: np.ndarray,
     offsets: np.ndarray,
@@ -202,7 +216,7 @@ def _merge_all(
         else:
             for k in range(size):
                 symbols[k] = single[data[start + k]]
-            if size <= _SHORT:
+            if size <= short:
                 size = _merge_short(symbols, merges, size, keys, values)
             else:
                 size = _merge_long(symbols, merges, size, keys, values)

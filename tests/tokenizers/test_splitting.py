@@ -4,44 +4,19 @@ import functools
 import itertools
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from byte_level_files import FOREIGN, topics
+from byte_level_files import FOREIGN, cuts, topics
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import ByteLevel, Digits, PreTokenizer, Sequence, Split
 
-from coursepack.pipeline.arrow import text_buffers
 from coursepack.tokenizers.cache import DOCUMENT_END
 from coursepack.tokenizers.code_points import code_point_classes, points
 from coursepack.tokenizers.splitting import GPT2, PATTERNS, Pattern, cut_texts
 
 # possessive quantifiers are the same to this engine, but `\s++$` is not: `$` is a line's end there
 BY_ENGINE = {regex: pattern for regex, pattern in PATTERNS.items() if "$" not in regex}
-
-
-def cuts(
-    texts: list[str], pattern: Pattern, digits: bool = False, room: int = 1 << 16
-) -> list[list[str]]:
-    """The pieces of each text, by the kernel, `room` ends at a time."""
-    offsets, data = text_buffers(pa.array(texts, pa.string()))
-    classes, settings = code_point_classes(digits), pattern.settings()
-    ends, found = np.empty(room, np.int64), []
-    document, at = 0, int(offsets[0])
-    while document < len(texts):
-        document, at, n = cut_texts(offsets, data, classes, settings, document, at, ends)
-        found.extend(ends[:n].tolist())
-    pieces: list[list[str]] = [[]]
-    start = int(offsets[0])
-    for end in found:
-        if end == DOCUMENT_END:
-            pieces.append([])
-        else:
-            pieces[-1].append(data[start:end].tobytes().decode())
-            start = end
-    assert pieces.pop() == []
-    return pieces
 
 
 def by_engine(texts: list[str], cutter: PreTokenizer) -> list[list[str]]:
