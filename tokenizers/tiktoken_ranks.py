@@ -26,7 +26,7 @@ NAMED = {
 _END = "<|endoftext|>"
 _FIM = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
 # sha256 -> pattern and special tokens (tiktoken_ext/openai_public.py)
-_KNOWN: dict[str, tuple[str, dict[str, int]]] = {
+KNOWN: dict[str, tuple[str, dict[str, int]]] = {
     "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930": ("gpt2", {_END: 50256}),
     "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069": ("gpt2", {_END: 50256}),
     "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7": (
@@ -55,7 +55,7 @@ class TiktokenRanks:
     def __init__(
         self, data: bytes, pattern: str | None = None, cache_bytes: int = CACHE_BYTES
     ) -> None:
-        known, special = _KNOWN.get(hashlib.sha256(data).hexdigest(), (None, dict[str, int]()))
+        known, special = KNOWN.get(hashlib.sha256(data).hexdigest(), (None, dict[str, int]()))
         if known and pattern not in (None, known):
             raise TokenizerError(
                 f"tokenizer.pattern is {pattern!r}, but this ranks file is one of OpenAI's, which is cut by "

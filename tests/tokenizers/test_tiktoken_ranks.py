@@ -80,7 +80,7 @@ def test_what_a_file_says_of_itself() -> None:
 def test_openais_files_are_known_by_their_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(ranks_file()).hexdigest()
     special = {"<|endoftext|>": 800, "<|endofprompt|>": 805}
-    monkeypatch.setattr("coursepack.tokenizers.tiktoken_ranks._KNOWN", {digest: ("o200k", special)})
+    monkeypatch.setattr("coursepack.tokenizers.tiktoken_ranks.KNOWN", {digest: ("o200k", special)})
     found = Tokenizer(ranks_file())
     assert (found.eos_id, found.vocab_size, found.piece(805)) == (800, 806, "<|endofprompt|>")
     assert found.decode([ranks()[b"a"], 800, ranks()[b"b"]]) == "ab"
