@@ -34,7 +34,7 @@ from measuring import (
 )
 
 from coursepack.tokenizers.model import Tokenizer
-from coursepack.tokenizers.splitting import PATTERNS
+from coursepack.tokenizers.patterns import PATTERNS
 from coursepack.tokenizers.tiktoken_ranks import NAMED
 
 OURS = "coursepack"

@@ -13,8 +13,8 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from coursepack.pipeline.arrow import text_buffers
 from coursepack.tokenizers.byte_level import unspell
 from coursepack.tokenizers.cache import DOCUMENT_END
-from coursepack.tokenizers.code_points import code_point_classes
-from coursepack.tokenizers.splitting import CL100K, O200K, PATTERNS, Pattern, cut_texts
+from coursepack.tokenizers.patterns import CL100K, O200K, PATTERNS, Pattern
+from coursepack.tokenizers.splitting import Cutter
 
 FOREIGN = (
     "Die Würde des Menschen ist unantastbar. Straße, größer, Übermut! \u01c5 \u02b0 Ⅳ ½ ٣٤٥ １２３",
@@ -76,11 +76,11 @@ def cuts(
 ) -> list[list[str]]:
     """The pieces of each text, by the kernel, `room` ends at a time."""
     offsets, data = text_buffers(pa.array(texts, pa.string()))
-    classes, settings = code_point_classes(digits), pattern.settings()
+    cutter = Cutter(pattern, digits)
     ends, found = np.empty(room, np.int64), []
     document, at = 0, int(offsets[0])
     while document < len(texts):
-        document, at, n = cut_texts(offsets, data, classes, settings, document, at, ends)
+        document, at, n = cutter.cut(offsets, data, document, at, ends)
         found.extend(ends[:n].tolist())
     pieces: list[list[str]] = [[]]
     start = int(offsets[0])

@@ -8,9 +8,9 @@ vocabularies spell their tokens.
 import numpy as np
 
 from coursepack.tokenizers.cache import CACHE_BYTES, CachedEncoder
-from coursepack.tokenizers.code_points import code_point_classes
 from coursepack.tokenizers.merging import Merges
-from coursepack.tokenizers.splitting import Pattern, cut_texts
+from coursepack.tokenizers.patterns import Pattern
+from coursepack.tokenizers.splitting import Cutter
 
 _PLAIN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _SIGNED = [byte for byte in range(256) if byte not in _PLAIN]
@@ -40,20 +40,13 @@ class ByteLevelEncoder:
     def __init__(
         self, pattern: Pattern, merges: Merges, digits: bool = False, cache_bytes: int = CACHE_BYTES
     ) -> None:
-        self._settings = pattern.settings()
-        self._classes = code_point_classes(digits)
+        self.cut = Cutter(pattern, digits).cut
         self._merges = merges
         self._cached = CachedEncoder(self, cache_bytes)
 
     def encode(self, offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Token offsets (int64, n + 1, from 0) and ids (int32) of n texts data[offsets[i]:offsets[i + 1]]."""
         return self._cached.encode(offsets, data)
-
-    def cut(
-        self, offsets: np.ndarray, data: np.ndarray, document: int, at: int, ends: np.ndarray
-    ) -> tuple[int, int, int]:
-        """As `Segments` says."""
-        return cut_texts(offsets, data, self._classes, self._settings, document, at, ends)
 
     def ids(self, data: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `Segments` says."""

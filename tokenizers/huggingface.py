@@ -22,7 +22,7 @@ from coursepack.tokenizers.byte_level import ALPHABET, ByteLevelEncoder, unspell
 from coursepack.tokenizers.cache import CACHE_BYTES
 from coursepack.tokenizers.merging import Merges
 from coursepack.tokenizers.normal_forms import FORMS, rows_to_normalise
-from coursepack.tokenizers.splitting import GPT2, PATTERNS, Pattern
+from coursepack.tokenizers.patterns import GPT2, PATTERNS, Pattern
 
 # a task has one core; the library takes all there are, and its threads do not survive a fork
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,115 +1,195 @@
-"""The patterns that byte-level tokenizers cut texts by, as kernels over UTF-8.
+r"""Texts cut by a pattern, with an automaton over UTF-8.
 
-Three families cover nearly all models: GPT-2's, cl100k's (GPT-4, Llama 3, Qwen) and o200k's (GPT-4o, gpt-oss,
-Mistral's Tekken). Each kernel follows its pattern's alternatives in their order and gives, at the start of a
-match, its end. The patterns look at nothing before a match and match at every place of a text, so a text is
-cut from left to right, and cutting may go on at any cut.
+A state says what the piece that is under way may still take; a character's kind, and whether white space follows
+it, give the next state and whether there is a cut before the character. That loop has no branch that depends
+on the text, but for rare places where a pattern looks further: white space of more than one character
+(`\s+(?!\S)`, `\s*[\r\n]+`), an apostrophe that may begin a contraction, and o200k's words with letters that are
+neither capital nor small, which may give characters back. Those follow the pattern's alternatives in their order.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import product
+from enum import IntEnum
 
 import numpy as np
 
 from coursepack.tokenizers.cache import DOCUMENT_END
-from coursepack.tokenizers.code_points import ALONE, LETTER, LOWER, NUMBER, SPACE, UPPER
+from coursepack.tokenizers.code_points import (
+    ALONE,
+    LETTER,
+    LOWER,
+    NUMBER,
+    SPACE,
+    UPPER,
+    code_point_classes,
+)
 from coursepack.tokenizers.kernels import Int, code_point, kernel
+from coursepack.tokenizers.patterns import CL100K, GPT2, O200K, Pattern
 
-GPT2, CL100K, O200K = 0, 1, 2
-_OTHER_MASK = LETTER | NUMBER | SPACE | ALONE  # a sign has none of these
 _NEWLINE, _RETURN, _BLANK, _APOSTROPHE, _SLASH = 0x0A, 0x0D, 0x20, 0x27, 0x2F
 
 
-@dataclass(frozen=True)
-class Pattern:
-    """One of the families, and in what its members differ."""
+class _Kind(IntEnum):
+    """Of a character; a letter is CAPITAL where its case does not matter."""
 
-    family: int
-    contractions: bool = True
-    any_case: bool = False  # of contractions
-    digits: int = 0  # most of a number in one piece; 0: no bound
-    slash: bool = False  # behind signs, like newlines
-    end_first: bool = False  # white space that ends a text is one piece, newlines or not
-
-    def settings(self) -> np.ndarray:
-        """As kernels read them (int64)."""
-        values = (
-            self.family, self.contractions, self.any_case, self.digits, self.slash, self.end_first,
-        )  # fmt: skip
-        return np.array(values, np.int64)
+    SIGN, CAPITAL, SMALL, CASELESS, MARK, DIGIT, QUOTE, SLASH, ALONE, BLANK, SPACE, LINE = range(12)
 
 
-def _families() -> Iterator[tuple[str, Pattern]]:
-    """Every spelling known, with what it means."""
-    lower, folded = "'s|'t|'re|'ve|'m|'ll|'d", "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-    yield lower + r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", Pattern(GPT2)
-    yield (
-        r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
-        Pattern(GPT2),
-    )
-    numbers = ((r"\p{N}{1,3}", 3), (r"\p{N}", 1), (r"\p{N}+", 0))
-    spaces = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-    for (contraction, cased), (number, digits) in product(
-        ((lower, False), (folded, True)), numbers
-    ):
-        yield (
-            contraction
-            + r"|[^\r\n\p{L}\p{N}]?\p{L}+|"
-            + number
-            + r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
-            + spaces,
-            Pattern(CL100K, any_case=cased, digits=digits),
-        )
-    yield (
-        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
-        r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
-        Pattern(CL100K, any_case=True, digits=3, end_first=True),
-    )
-    before, capital, small = (
-        r"[^\r\n\p{L}\p{N}]?",
-        r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]",
-        r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]",
-    )
-    for after, (number, digits), slash in product((folded + "?", ""), numbers, (True, False)):
-        signs = r"| ?[^\s\p{L}\p{N}]+" + (r"[\r\n/]*" if slash else r"[\r\n]*")
-        yield (
-            f"{before}{capital}*{small}+{after}|{before}{capital}+{small}*{after}|{number}{signs}{spaces}",
-            Pattern(O200K, bool(after), any_case=True, digits=digits, slash=slash),
+class _State(IntEnum):
+    """Of the piece under way: what it is so far."""
+
+    START, WORD, CAPITALS, SMALLS, SIGN, SIGNS, LINES, BLANK, SPACE, LINE, ALONE = range(11)
+    NUMBER = 11  # one digit; the states behind it are of two and three
+    # states in which the kernel looks further
+    SPACES, QUOTE, WORD_QUOTE, GIVES_BACK = 16, 17, 18, 19
+
+
+_STATES, _KINDS = 20, 16
+_CUT = 0x80
+_WHITE = (_Kind.BLANK, _Kind.SPACE, _Kind.LINE)
+_FIRST_WHITE, _SPECIAL = int(_Kind.BLANK), int(_State.SPACES)
+_AT_START, _AS_SIGN = int(_State.START), int(_State.SIGN)
+_IS_QUOTE, _IS_WORD_QUOTE, _IS_SPACES = (
+    int(_State.QUOTE),
+    int(_State.WORD_QUOTE),
+    int(_State.SPACES),
+)
+
+
+class Cutter:
+    """A pattern's tables, and the texts it cuts; with `digits` each digit is cut off before the pattern sees it."""
+
+    def __init__(self, pattern: Pattern, digits: bool = False) -> None:
+        self._classes = code_point_classes(digits)
+        self._kinds = _kinds(pattern, self._classes)
+        self._moves = _moves(pattern)
+        self._settings = np.array(
+            [
+                pattern.family,
+                pattern.contractions,
+                pattern.any_case,
+                pattern.digits,
+                pattern.slash,
+                pattern.end_first,
+            ],
+            np.int64,
         )
 
+    def cut(
+        self, offsets: np.ndarray, data: np.ndarray, document: int, at: int, ends: np.ndarray
+    ) -> tuple[int, int, int]:
+        """As `Segments.cut` of `cache`; at least four ends must have room."""
+        tables = (self._kinds, self._moves, self._classes, self._settings)
+        return _cut(offsets, data, *tables, document, at, ends)
 
-PATTERNS = dict(_families())
+
+def _kinds(pattern: Pattern, classes: np.ndarray) -> np.ndarray:
+    """The kind of a code point (uint8), by its class and a few by themselves."""
+    cased = pattern.family == O200K
+    of_class = np.full(256, _Kind.SIGN, np.uint8)
+    of_class[LETTER | UPPER] = _Kind.CAPITAL
+    of_class[LETTER | LOWER] = _Kind.SMALL if cased else _Kind.CAPITAL
+    of_class[LETTER | UPPER | LOWER] = _Kind.CASELESS if cased else _Kind.CAPITAL
+    of_class[UPPER | LOWER] = _Kind.MARK if cased else _Kind.SIGN
+    of_class[NUMBER], of_class[SPACE], of_class[ALONE] = _Kind.DIGIT, _Kind.SPACE, _Kind.ALONE
+    kinds: np.ndarray = of_class[classes]
+    kinds[_BLANK], kinds[[_NEWLINE, _RETURN]] = _Kind.BLANK, _Kind.LINE
+    kinds[_APOSTROPHE] = _Kind.QUOTE
+    if pattern.slash:
+        kinds[_SLASH] = _Kind.SLASH
+    return kinds
+
+
+def _moves(pattern: Pattern) -> np.ndarray:
+    """The next state (uint8), with _CUT where a piece ends before the character: at (state, kind, white space
+    follows) in one row."""
+    moves = np.zeros((_STATES, _KINDS, 2), np.uint8)
+    begin, go_on = _beginnings(pattern), _continuations(pattern)
+    for state in (*_State, _State.NUMBER + 1, _State.NUMBER + 2):
+        if state >= _SPECIAL:
+            continue
+        for kind in _Kind:
+            for follows in (False, True):
+                into = go_on.get((state, kind))
+                new = _State.SPACES if follows and kind in _WHITE else begin[kind]
+                cut = _CUT if state != _State.START else 0
+                moves[state, kind, int(follows)] = new | cut if into is None else into
+    return moves.ravel()
+
+
+def _beginnings(pattern: Pattern) -> dict[_Kind, int]:
+    """The state of a piece of one character."""
+    cased = pattern.family == O200K
+    return {
+        _Kind.SIGN: _State.SIGN,
+        _Kind.SLASH: _State.SIGN,
+        _Kind.QUOTE: _State.SIGN if cased else _State.QUOTE,
+        _Kind.CAPITAL: _State.CAPITALS if cased else _State.WORD,
+        _Kind.SMALL: _State.SMALLS,
+        _Kind.CASELESS: _State.GIVES_BACK,
+        _Kind.MARK: _State.GIVES_BACK,
+        _Kind.DIGIT: _State.NUMBER,
+        _Kind.ALONE: _State.ALONE,
+        _Kind.BLANK: _State.BLANK,
+        _Kind.SPACE: _State.SPACE,
+        _Kind.LINE: _State.LINE,
+    }
+
+
+def _continuations(pattern: Pattern) -> dict[tuple[int, _Kind], int]:
+    """The states of pieces that take one more character; every other character begins a new one."""
+    found: dict[tuple[int, _Kind], int] = {}
+
+    def take(states: tuple[int, ...], kinds: tuple[_Kind, ...], into: int) -> None:
+        found.update({(state, kind): into for state in states for kind in kinds})
+
+    signs = (_Kind.SIGN, _Kind.QUOTE, _Kind.SLASH)
+    take((_State.SIGN, _State.SIGNS, _State.BLANK), signs, _State.SIGNS)
+    if pattern.digits == 0:
+        take((_State.NUMBER,), (_Kind.DIGIT,), _State.NUMBER)
+    for more in range(1, pattern.digits):
+        take((_State.NUMBER + more - 1,), (_Kind.DIGIT,), _State.NUMBER + more)
+    if pattern.family == GPT2:
+        take((_State.WORD, _State.BLANK), (_Kind.CAPITAL,), _State.WORD)
+        take((_State.BLANK,), (_Kind.DIGIT,), _State.NUMBER)
+        return found
+    take((_State.SIGN, _State.SIGNS, _State.LINES), (_Kind.LINE,), _State.LINES)
+    leads = (_State.SIGN, _State.BLANK, _State.SPACE)  # what may stand before a word
+    if pattern.family == CL100K:
+        take((_State.WORD, *leads), (_Kind.CAPITAL,), _State.WORD)
+        return found
+    take((_State.LINES,), (_Kind.SLASH,) if pattern.slash else (), _State.LINES)
+    take((_State.SIGNS,), (_Kind.MARK,), _State.SIGNS)
+    take((_State.CAPITALS, *leads), (_Kind.CAPITAL,), _State.CAPITALS)
+    take((_State.CAPITALS, *leads), (_Kind.SMALL,), _State.SMALLS)
+    take((_State.CAPITALS, *leads), (_Kind.CASELESS, _Kind.MARK), _State.GIVES_BACK)
+    take((_State.SMALLS,), (_Kind.SMALL, _Kind.CASELESS, _Kind.MARK), _State.SMALLS)
+    if pattern.contractions:
+        take((_State.CAPITALS, _State.SMALLS), (_Kind.QUOTE,), _State.WORD_QUOTE)
+    return found
 
 
 @kernel
-def cut_texts(
+def _cut(
     offsets: np.ndarray,
     data: np.ndarray,
+    kinds: np.ndarray,
+    moves: np.ndarray,
     classes: np.ndarray,
     settings: np.ndarray,
     document: Int,
     at: Int,
     ends: np.ndarray,
 ) -> tuple[Int, Int, Int]:
-    """The ends of a pattern's matches, as `Segments.cut` says; `classes` are those of code points."""
     n = 0
-    family = settings[0]
-    while document < len(offsets) - 1 and n < len(ends):
+    most = len(ends) - 3  # a step writes two ends, the last piece's end and DOCUMENT_END follow
+    while document < len(offsets) - 1 and n < most:
         end = np.uint64(offsets[document + 1])
-        place = np.uint64(at)
-        while place < end and n < len(ends):
-            if family == GPT2:
-                place = _gpt2(data, place, end, classes)
-            elif family == CL100K:
-                place = _cl100k(data, place, end, classes, settings)
-            else:
-                place = _o200k(data, place, end, classes, settings)
-            ends[n] = place
-            n += 1
-        at = np.int64(place)
-        if place < end or n == len(ends):
-            break
+        if at < offsets[document + 1]:
+            n, place = _cut_document(
+                data, np.uint64(at), end, kinds, moves, classes, settings, ends, n, most
+            )
+            at = np.int64(place)
+            if place < end:
+                break
         ends[n] = DOCUMENT_END
         n += 1
         document += 1
@@ -117,27 +197,72 @@ def cut_texts(
 
 
 @kernel
+def _cut_document(
+    data: np.ndarray,
+    at: Int,
+    end: Int,
+    kinds: np.ndarray,
+    moves: np.ndarray,
+    classes: np.ndarray,
+    settings: np.ndarray,
+    ends: np.ndarray,
+    n: Int,
+    most: Int,
+) -> tuple[Int, Int]:
+    """Ends of pieces from a cut at `at` on; how many there are, and the last cut, from which to go on."""
+    start: Int = at
+    state: Int = _AT_START
+    kind, after = _class(data, at, end, kinds)
+    while True:
+        following, behind, white = kind, after, 0
+        if after < end:
+            following = kinds[data[after]]
+            behind = after + np.uint64(1)
+            if data[after] >= 0x80:
+                following, behind = _class(data, after, end, kinds)
+            white = int(following >= _FIRST_WHITE)
+        move = np.int64(moves[state * 2 * _KINDS + np.int64(kind) * 2 + white])
+        ends[n] = np.int64(at)
+        n += move >> 7
+        start = at if move & _CUT else start
+        state = move & ~_CUT
+        if state >= _SPECIAL:
+            stop = at
+            if state in (_IS_QUOTE, _IS_WORD_QUOTE):
+                stop = _contraction(data, at, end, settings[2])
+                if stop == at and state == _IS_WORD_QUOTE:
+                    ends[n] = np.int64(at)
+                    n += 1
+                    start = at
+                state = _AS_SIGN
+            elif state == _IS_SPACES:
+                stop = _white_space(data, at, end, classes, settings)
+            else:
+                stop = _word(data, start, end, classes, settings[1])
+            if stop > at or state != _AS_SIGN:
+                ends[n] = np.int64(stop)
+                n += 1
+                start, state, at = stop, _AT_START, stop
+                if at >= end or n >= most:
+                    break
+                kind, after = _class(data, at, end, kinds)
+                continue
+        at, kind, after = after, following, behind
+        if at >= end or n >= most:
+            break
+    if at >= end:
+        if state != _AT_START:
+            ends[n] = np.int64(end)
+            n += 1
+        start = end
+    return n, start
+
+
+@kernel
 def _class(data: np.ndarray, at: Int, end: Int, classes: np.ndarray) -> tuple[Int, Int]:
     """The class of the character at a byte, and where the next one starts."""
     point, after = code_point(data, at, end)
     return classes[point], after
-
-
-@kernel
-def _run(data: np.ndarray, at: Int, end: Int, classes: np.ndarray, mask: Int, wanted: Int) -> Int:
-    """Where the run of characters with `class & mask == wanted` ends."""
-    while at < end:
-        byte = np.uint64(data[at])
-        if byte < 0x80:
-            if classes[byte] & mask != wanted:
-                break
-            at += np.uint64(1)
-        else:
-            found, after = _class(data, at, end, classes)
-            if found & mask != wanted:
-                break
-            at = after
-    return at
 
 
 @kernel
@@ -155,9 +280,17 @@ def _spaces(data: np.ndarray, at: Int, end: Int, classes: np.ndarray) -> tuple[I
 
 
 @kernel
-def _white_space(data: np.ndarray, at: Int, end: Int, classes: np.ndarray) -> Int:
-    r"""`\s+(?!\S)|\s+`: all of the run but its last character, which goes with what follows."""
-    stop, last, _ = _spaces(data, at, end, classes)
+def _white_space(
+    data: np.ndarray, at: Int, end: Int, classes: np.ndarray, settings: np.ndarray
+) -> Int:
+    r"""`\s+(?!\S)|\s+`: all of the run but its last character, which goes with what follows. But for GPT-2
+    `\s*[\r\n]+` comes before: up to the last newline."""
+    stop, last, line = _spaces(data, at, end, classes)
+    if settings[0] != GPT2:
+        if settings[5] and stop == end:
+            return stop
+        if line > at:
+            return line
     if stop == end or last == at:
         return stop
     if _class(data, stop, end, classes)[0] & ALONE:
@@ -186,90 +319,10 @@ def _contraction(data: np.ndarray, at: Int, end: Int, any_case: Int) -> Int:
 
 
 @kernel
-def _gpt2(data: np.ndarray, at: Int, end: Int, classes: np.ndarray) -> Int:
-    stop = _contraction(data, at, end, False)
-    if stop > at:
-        return stop
-    found, after = _class(data, at, end, classes)
-    if data[at] == _BLANK and after < end:
-        following, behind = _class(data, after, end, classes)
-        if not following & (SPACE | ALONE):
-            found, after = following, behind
-    if found & LETTER:
-        return _run(data, after, end, classes, LETTER, LETTER)
-    if found & NUMBER:
-        return _run(data, after, end, classes, NUMBER, NUMBER)
-    if found & ALONE:
-        return after
-    if found & SPACE:
-        return _white_space(data, at, end, classes)
-    return _run(data, after, end, classes, _OTHER_MASK, 0)
+def _small_word(data: np.ndarray, at: Int, end: Int, classes: np.ndarray) -> Int:
+    r"""The end of `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+`, or `at` where it does not match.
 
-
-@kernel
-def _number(data: np.ndarray, at: Int, end: Int, classes: np.ndarray, most: Int) -> Int:
-    if most == 0:
-        return _run(data, at, end, classes, NUMBER, NUMBER)
-    count = 0
-    while at < end and count < most:
-        found, after = _class(data, at, end, classes)
-        if not found & NUMBER:
-            break
-        at = after
-        count += 1
-    return at
-
-
-@kernel
-def _signs_or_spaces(
-    data: np.ndarray, at: Int, end: Int, classes: np.ndarray, settings: np.ndarray
-) -> Int:
-    r"""` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, which cl100k and o200k have in common."""
-    found, after = _class(data, at, end, classes)
-    if data[at] == _BLANK and after < end:
-        following, behind = _class(data, after, end, classes)
-        if not following & _OTHER_MASK:
-            found, after = following, behind
-    if not found & _OTHER_MASK:
-        after = _run(data, after, end, classes, _OTHER_MASK, 0)
-        while after < end and (
-            data[after] == _NEWLINE
-            or data[after] == _RETURN
-            or (settings[4] and data[after] == _SLASH)
-        ):
-            after += np.uint64(1)
-        return after
-    stop, last, line = _spaces(data, at, end, classes)
-    if settings[5] and stop == end:
-        return stop
-    if line > at:
-        return line
-    return stop if stop == end or last == at else last
-
-
-@kernel
-def _cl100k(data: np.ndarray, at: Int, end: Int, classes: np.ndarray, settings: np.ndarray) -> Int:
-    stop = _contraction(data, at, end, settings[2])
-    if stop > at:
-        return stop
-    found, after = _class(data, at, end, classes)
-    if found & LETTER:
-        return _run(data, after, end, classes, LETTER, LETTER)
-    if found & NUMBER:
-        return _number(data, at, end, classes, settings[3])
-    if after < end and data[at] != _NEWLINE and data[at] != _RETURN:
-        following, behind = _class(data, after, end, classes)
-        if following & LETTER:
-            return _run(data, behind, end, classes, LETTER, LETTER)
-    return _signs_or_spaces(data, at, end, classes, settings)
-
-
-@kernel
-def _small_word(data: np.ndarray, at: Int, end: Int, classes: np.ndarray) -> tuple[Int, Int]:
-    r"""Of `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+`: its end, `at` where it does not match;
-    and the end of the capitals alone.
-
-    Without a small letter behind the capitals, they give back what is not a small letter too.
+    Without a small letter behind the capitals, they give back all behind the last that is no capital.
     """
     capitals, small = at, at
     while capitals < end:
@@ -279,29 +332,25 @@ def _small_word(data: np.ndarray, at: Int, end: Int, classes: np.ndarray) -> tup
         capitals = after
         if found & LOWER:
             small = after
-    stop = _run(data, capitals, end, classes, LOWER, LOWER)
-    return (stop if stop > capitals else small), capitals
+    stop = capitals
+    while stop < end:
+        found, after = _class(data, stop, end, classes)
+        if not found & LOWER:
+            break
+        stop = after
+    return stop if stop > capitals else small
 
 
 @kernel
-def _o200k(data: np.ndarray, at: Int, end: Int, classes: np.ndarray, settings: np.ndarray) -> Int:
+def _word(data: np.ndarray, at: Int, end: Int, classes: np.ndarray, contractions: Int) -> Int:
+    """A word of o200k from a piece's beginning, behind one sign or without, in which a letter is neither capital
+    nor small: so its first alternative matches."""
     found, after = _class(data, at, end, classes)
-    if found & NUMBER:
-        return _number(data, at, end, classes, settings[3])
-    # a mark may stand before a word as any sign may, or be its first letter
-    leads = not found & LETTER and data[at] != _NEWLINE and data[at] != _RETURN and after < end
     stop = at
-    behind_lead = after
-    if leads:
-        stop, behind_lead = _small_word(data, after, end, classes)
-        if stop == after:
-            stop = at
-    if stop == at and found & (UPPER | LOWER):
-        stop, capitals = _small_word(data, at, end, classes)
-        if stop == at:
-            stop = capitals
-    if stop == at and leads and behind_lead > after:
-        stop = behind_lead
+    # a mark may stand before a word as any sign may, or be its first letter
+    if not found & LETTER and after < end:
+        stop = _small_word(data, after, end, classes)
+        stop = at if stop == after else stop
     if stop == at:
-        return _signs_or_spaces(data, at, end, classes, settings)
-    return _contraction(data, stop, end, True) if settings[1] else stop
+        stop = _small_word(data, at, end, classes)
+    return _contraction(data, stop, end, True) if contractions else stop

@@ -15,7 +15,7 @@ from coursepack.pipeline.errors import TokenizerError
 from coursepack.tokenizers.byte_level import ByteLevelEncoder, spell, unspell
 from coursepack.tokenizers.cache import CACHE_BYTES
 from coursepack.tokenizers.merging import Merges
-from coursepack.tokenizers.splitting import CL100K, GPT2, O200K, Pattern
+from coursepack.tokenizers.patterns import CL100K, GPT2, O200K, Pattern
 
 # by the names a recipe may give
 NAMED = {

@@ -13,7 +13,8 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, PreTokenizer, Sequence,
 
 from coursepack.tokenizers.cache import DOCUMENT_END
 from coursepack.tokenizers.code_points import code_point_classes, points
-from coursepack.tokenizers.splitting import GPT2, PATTERNS, Pattern, cut_texts
+from coursepack.tokenizers.patterns import GPT2, PATTERNS, Pattern
+from coursepack.tokenizers.splitting import Cutter
 
 # possessive quantifiers are the same to this engine, but `\s++$` is not: `$` is a line's end there
 BY_ENGINE = {regex: pattern for regex, pattern in PATTERNS.items() if "$" not in regex}
@@ -96,8 +97,6 @@ def test_broken_utf8_leads_nowhere() -> None:
     ends = np.empty(20, np.int64)
     for pattern in set(PATTERNS.values()):
         offsets = np.array([0, 3, 5, 7])
-        document, at, n = cut_texts(
-            offsets, data, code_point_classes(), pattern.settings(), 0, 0, ends
-        )
+        document, at, n = Cutter(pattern).cut(offsets, data, 0, 0, ends)
         assert (document, at) == (3, 7)
         assert np.count_nonzero(ends[:n] == DOCUMENT_END) == 3
