@@ -37,9 +37,9 @@ class Merges:
         self._bytes = tokens.single_bytes()
         self._whole, self._short = whole, short
         self._tokens = tokens
-        self._keys = np.full(_table_size(len(pairs)), _NONE, np.uint64)
-        self._values = np.empty(len(self._keys), np.uint64)
-        _fill_pairs(pairs, ranks, self._keys, self._values)
+        # a pair's key and its value, which one cache line holds
+        self._table = np.full((_table_size(len(pairs)), 2), _NONE, np.uint64)
+        _fill_pairs(pairs, ranks, self._table)
 
     @classmethod
     def of_list(
@@ -77,8 +77,7 @@ class Merges:
             data,
             bounds,
             self._bytes,
-            self._keys,
-            self._values,
+            self._table,
             self._tokens.rows,
             self._tokens.data,
             self._whole,
@@ -162,30 +161,30 @@ def _divide(
 
 
 @kernel
-def _pair_slot(keys: np.ndarray, left: Int, right: Int) -> tuple[Int, Int]:
+def _pair_slot(table: np.ndarray, left: Int, right: Int) -> tuple[Int, Int]:
     """The pair's place in the table, or the free one where it belongs; and its key."""
     key = np.uint64(left) << np.uint64(32) | np.uint64(right)
-    mask = np.uint64(len(keys) - 1)
+    mask = np.uint64(len(table) - 1)
     mixed = (key ^ key >> np.uint64(29)) * GOLDEN
     at = (mixed ^ mixed >> np.uint64(32)) & mask
-    while keys[at] != key and keys[at] != _NONE:
+    while table[at, 0] != key and table[at, 0] != _NONE:
         at = (at + np.uint64(1)) & mask
     return at, key
 
 
 @kernel
-def _fill_pairs(pairs: np.ndarray, ranks: np.ndarray, keys: np.ndarray, values: np.ndarray) -> None:
+def _fill_pairs(pairs: np.ndarray, ranks: np.ndarray, table: np.ndarray) -> None:
     for i in range(len(pairs)):
-        at, key = _pair_slot(keys, pairs[i, 0], pairs[i, 1])
-        keys[at] = key
-        values[at] = np.uint64(ranks[i]) << np.uint64(32) | np.uint64(pairs[i, 2])
+        at, key = _pair_slot(table, pairs[i, 0], pairs[i, 1])
+        table[at, 0] = key
+        table[at, 1] = np.uint64(ranks[i]) << np.uint64(32) | np.uint64(pairs[i, 2])
 
 
 @kernel
-def _value(keys: np.ndarray, values: np.ndarray, left: Int, right: Int) -> Int:
+def _value(table: np.ndarray, left: Int, right: Int) -> Int:
     """Rank and token of a pair in one number that orders by rank; `_NONE` where they do not merge."""
-    at, _ = _pair_slot(keys, left, right)
-    return _NONE if keys[at] == _NONE else values[at]
+    at, _ = _pair_slot(table, left, right)
+    return table[at, 1]  # of a free row `_NONE` too
 
 
 @kernel
@@ -193,8 +192,7 @@ def _merge_all(
     data: np.ndarray,
     bounds: np.ndarray,
     single: np.ndarray,
-    keys: np.ndarray,
-    values: np.ndarray,
+    table: np.ndarray,
     rows: np.ndarray,
     tokens: np.ndarray,
     whole: Int,
@@ -217,9 +215,9 @@ def _merge_all(
             for k in range(size):
                 symbols[k] = single[data[start + k]]
             if size <= short:
-                size = _merge_short(symbols, merges, size, keys, values)
+                size = _merge_short(symbols, merges, size, table)
             else:
-                size = _merge_long(symbols, merges, size, keys, values)
+                size = _merge_long(symbols, merges, size, table)
         for k in range(size):
             out[total + k] = symbols[k]
         total += size
@@ -227,12 +225,10 @@ def _merge_all(
 
 
 @kernel
-def _merge_short(
-    symbols: np.ndarray, merges: np.ndarray, n: Int, keys: np.ndarray, values: np.ndarray
-) -> Int:
+def _merge_short(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray) -> Int:
     """Merge symbols[:n] in place; how many are left. merges[i] is the value of symbols i and i + 1."""
     for i in range(n - 1):
-        merges[i] = _value(keys, values, symbols[i], symbols[i + 1])
+        merges[i] = _value(table, symbols[i], symbols[i + 1])
     while n > 1:
         best, at = merges[0], 0
         for i in range(1, n - 1):
@@ -246,22 +242,20 @@ def _merge_short(
             symbols[i] = symbols[i + 1]
             merges[i] = merges[i + 1]
         if at + 1 < n:
-            merges[at] = _value(keys, values, symbols[at], symbols[at + 1])
+            merges[at] = _value(table, symbols[at], symbols[at + 1])
         if at > 0:
-            merges[at - 1] = _value(keys, values, symbols[at - 1], symbols[at])
+            merges[at - 1] = _value(table, symbols[at - 1], symbols[at])
     return n
 
 
 @kernel
-def _merge_long(
-    symbols: np.ndarray, merges: np.ndarray, n: Int, keys: np.ndarray, values: np.ndarray
-) -> Int:
+def _merge_long(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray) -> Int:
     """The same by a heap over a linked list; a pair that changed leaves its entry behind, which is passed over."""
     before, after = np.arange(-1, n - 1), np.arange(1, n + 1)
     heap = [(np.uint64(0), np.int64(0)) for _ in range(0)]
     merges[n - 1] = _NONE
     for i in range(n - 1):
-        merges[i] = _value(keys, values, symbols[i], symbols[i + 1])
+        merges[i] = _value(table, symbols[i], symbols[i + 1])
         if merges[i] != _NONE:
             heap.append((merges[i], np.int64(i)))
     heapq.heapify(heap)
@@ -275,14 +269,14 @@ def _merge_long(
         after[at] = after[gone]
         if after[at] < n:
             before[after[at]] = at
-            merges[at] = _value(keys, values, symbols[at], symbols[after[at]])
+            merges[at] = _value(table, symbols[at], symbols[after[at]])
             if merges[at] != _NONE:
                 heapq.heappush(heap, (merges[at], at))
         else:
             merges[at] = _NONE
         left = before[at]
         if left >= 0:
-            merges[left] = _value(keys, values, symbols[left], symbols[at])
+            merges[left] = _value(table, symbols[left], symbols[at])
             if merges[left] != _NONE:
                 heapq.heappush(heap, (merges[left], left))
     left_over, at = 0, np.int64(0)
