@@ -339,7 +339,22 @@ class Train(_Strict):
         return _positive(weights)
 
 
-Token = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)]  # an id, or a piece
+def _token(value: Any) -> Any:
+    if isinstance(value, bool) or not (
+        isinstance(value, int) or (value and isinstance(value, str))
+    ):
+        raise ValueError("is neither a token's id nor its piece")
+    if isinstance(value, int) and value < 0:
+        raise ValueError("is below 0; a token's id is not")
+    return value
+
+
+def _frame(value: Any) -> Any:
+    return value if isinstance(value, bool) else _token(value)
+
+
+Token = Annotated[int | str, BeforeValidator(_token)]
+Frame = Annotated[bool | int | str, BeforeValidator(_frame)]
 
 
 class TokenizerSettings(_Strict):
@@ -354,8 +369,8 @@ class TokenizerSettings(_Strict):
     sha256: str | None = None
     train: Train | None = None
     pattern: Literal["gpt2", "cl100k", "o200k"] | None = None
-    bos: bool | Token = False
-    eos: bool | Token = True
+    bos: Frame = False
+    eos: Frame = True
     pad: Token | None = None
 
     @property
