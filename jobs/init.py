@@ -334,7 +334,7 @@ profiles = {json.dumps(profiles)}
 exact = true
 fuzzy = {{ ngram = 5, bands = 14, rows = 8 }}
 
-# train a vocabulary, or give one: model = "path/to/tokenizer.model"
+# train a vocabulary, or give one: model = "path/to/tokenizer.model", or a tokenizer.json with eos = "<|endoftext|>"
 [tokenizer]
 train = {{ preset = "gemma", vocabulary = {_vocabulary(total_bytes)}, sample = {_text(_sample(total_bytes))} }}
 
