@@ -22,11 +22,12 @@ in no normal, user-defined or unused piece. The library then does three things:
 
 Control, unknown and byte pieces take no part in 1 and 2: "</s>" in a text is five characters.
 U+2581 in a text is what a space becomes, so both count as one character when cutting. A dummy
-prefix is a space before every text that is not empty. Models outside these conditions (`is_exact`)
-are encoded by the library.
+prefix is a space before every text that is not empty. A normaliser that does more is applied first,
+by the library, and N is what is left of it. Models outside these conditions (`is_exact`) are encoded
+by the library.
 """
 
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from coursepack.tokenizers.sentencepiece_proto import (
     UNUSED,
     USER_DEFINED,
     WITHOUT_DUMMY_PREFIX,
+    WITHOUT_NORMALIZER,
     ModelSpec,
     read_spec,
 )
@@ -51,14 +53,12 @@ _PAIR_BITS = 23
 
 def is_exact(spec: ModelSpec) -> bool:
     """Whether segments encoded one by one give the ids of the whole text, by the argument above."""
-    return (
-        spec.model_type == BPE
-        and spec.byte_fallback
-        and spec.identity
-        and spec.escapes_whitespaces
-        and not spec.removes_extra_whitespaces
-        and not spec.whitespace_as_suffix
-    )
+    return spec.model_type == BPE and spec.byte_fallback and spec.escapes_whitespaces
+
+
+def _is_plain(spec: ModelSpec) -> bool:
+    """Whether the normaliser does no more than to make spaces U+2581, and one before the text."""
+    return spec.identity and not spec.removes_extra_whitespaces and not spec.whitespace_as_suffix
 
 
 class SegmentEncoder:
@@ -67,10 +67,15 @@ class SegmentEncoder:
     def __init__(self, model: bytes, cache_bytes: int = CACHE_BYTES) -> None:
         spec = read_spec(model)
         self.exact = is_exact(spec)
-        self._prefixed = self.exact and spec.dummy_prefix
+        plain = self.exact and _is_plain(spec)
+        self._prefixed = plain and spec.dummy_prefix
+        bare = WITHOUT_DUMMY_PREFIX if plain else WITHOUT_NORMALIZER
         self._library = sentencepiece.SentencePieceProcessor(
-            model_proto=model + WITHOUT_DUMMY_PREFIX if self._prefixed else model
+            model_proto=model + bare if self.exact else model
         )
+        self._normalizer = None
+        if self.exact and not plain:
+            self._normalizer = sentencepiece.SentencePieceProcessor(model_proto=model)
         if self.exact:
             self._pairs = _pair_filter(spec)
             self._cached = CachedEncoder(self, cache_bytes)
@@ -86,6 +91,8 @@ class SegmentEncoder:
             return self.ids(data, bounds)
         if self._prefixed:
             offsets, data = _prefix_spaces(offsets, data)
+        if self._normalizer:
+            offsets, data = _normalised(self._normalizer, offsets, data)
         return self._cached.encode(offsets, data)
 
     def cut(
@@ -98,6 +105,16 @@ class SegmentEncoder:
         """As `Segments` says: by one call of the library."""
         view = memoryview(data)  # type: ignore[arg-type]
         return _library_ids(self._library, [bytes(view[a:b]) for a, b in bounds.tolist()])
+
+
+def _normalised(
+    library: Any, offsets: np.ndarray, data: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets and bytes of the texts as the library normalises them."""
+    view = memoryview(data)  # type: ignore[arg-type]
+    texts = [bytes(view[a:b]) for a, b in pairwise(offsets.tolist())]
+    texts = library.normalize(texts) if texts else []
+    return np.cumsum([0, *map(len, texts)]), np.frombuffer(b"".join(texts), np.uint8)
 
 
 def _library_ids(library: Any, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,8 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # Sente
 # A second `normalizer_spec { add_dummy_prefix: false }` behind the file: protobuf merges it into
 # the first.
 WITHOUT_DUMMY_PREFIX = b"\x1a\x02\x18\x00"
+# Likewise, with an empty precompiled_charsmap, and remove_extra_whitespaces false.
+WITHOUT_NORMALIZER = b"\x1a\x06\x12\x00\x18\x00\x20\x00"
 
 
 @dataclass(frozen=True)

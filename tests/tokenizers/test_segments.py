@@ -147,9 +147,6 @@ def test_overlapping_symbols(texts: list[str]) -> None:
     [
         {"model_type": "unigram", "vocab_size": 900},
         {"byte_fallback": False, "character_coverage": 0.98},
-        {"normalization_rule_name": "nfkc"},
-        {"remove_extra_whitespaces": True},
-        {"treat_whitespace_as_suffix": True},
     ],
     ids=str,
 )
@@ -157,6 +154,30 @@ def test_other_models_are_left_to_the_library(options: dict[str, object]) -> Non
     proto = trained(**options)
     assert not is_exact(read_spec(proto))
     assert_same(proto, [*real_texts()[:3], *FOREIGN, *ODD])
+
+
+NORMALISING: list[dict[str, object]] = [
+    {"normalization_rule_name": "nfkc"},
+    {"normalization_rule_name": "nmt_nfkc_cf", "add_dummy_prefix": True},
+    {"remove_extra_whitespaces": True, "add_dummy_prefix": True},
+    {"treat_whitespace_as_suffix": True, "add_dummy_prefix": True},
+    {"normalization_rule_name": "nfkc_cf", "user_defined_symbols": ("ﬁ", "１２", "A B", "\n\n")},
+]
+
+
+@pytest.mark.parametrize("options", NORMALISING, ids=str)
+@given(texts=TEXTS)
+def test_normalisers_go_first(options: dict[str, object], texts: list[str]) -> None:
+    proto = trained(**options)
+    assert encoder(proto, 1 << 12).exact
+    mixed = ["ﬁ １２３ A B", " ﬁ  x ", "\u200b", "\u0344e\u0301", "\t\n \r", *texts]
+    assert_same(proto, mixed, 1 << 12)
+
+
+@pytest.mark.parametrize("options", NORMALISING, ids=str)
+def test_normalised_real_text(options: dict[str, object]) -> None:
+    assert_same(trained(**options), [*real_texts()[:5], *FOREIGN, *ODD, ""])
+    assert_same(trained(**options), [])
 
 
 def test_no_spaces_in_the_vocabulary() -> None:
