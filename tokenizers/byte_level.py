@@ -16,14 +16,13 @@ _PLAIN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _SIGNED = [byte for byte in range(256) if byte not in _PLAIN]
 ALPHABET = {**{byte: chr(byte) for byte in _PLAIN},
             **{byte: chr(0x100 + n) for n, byte in enumerate(_SIGNED)}}  # fmt: skip
-_SPELLED = {byte: ALPHABET[byte] for byte in range(256)}
 # what is no sign of the alphabet becomes one that Latin-1 does not have
-_BYTES = dict.fromkeys(_SIGNED, 65535) | {ord(sign): byte for byte, sign in ALPHABET.items()}
+_BYTES = dict.fromkeys(_SIGNED, 0xFFFF) | {ord(sign): byte for byte, sign in ALPHABET.items()}
 
 
 def spell(token: bytes) -> str:
     """A token's bytes in the alphabet: `Ġthe` for " the"."""
-    return token.decode("latin-1").translate(_SPELLED)
+    return token.decode("latin-1").translate(ALPHABET)
 
 
 def unspell(piece: str) -> bytes | None:

@@ -173,7 +173,7 @@ class TokenizerJson:
 
     def round_trip(self, text: str) -> str | None:
         """What `decode` gives for a text's ids; None where that is not known."""
-        added = self._added.values()
+        added = [one for one in self._added.values() if not one.special]
         if self._plan is None or any(one.lstrip or one.rstrip for one in added):
             return None
         if self._plan.form is None:

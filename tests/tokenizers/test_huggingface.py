@@ -202,6 +202,15 @@ def test_what_a_file_says_of_itself() -> None:
     assert TokenizerJson(other_models()["wordpiece"]).unk_id == 0
 
 
+def test_round_trips_that_are_known() -> None:
+    strips = AddedToken("<mask>", lstrip=True, special=True)
+    assert Tokenizer(byte_level_json(added=[strips])).round_trip("a <mask>") == "a <mask>"
+    assert ours(exact("odd")).round_trip("a") is None
+    assert ours(exact("nfc")).round_trip("e\u0301") == "\u00e9"
+    assert ours(exact("nfc, as it is")).round_trip("a") is None
+    assert ours(exact("nfc, normalised")).round_trip("a") is None
+
+
 def test_ids_may_have_holes() -> None:
     table = json.loads(byte_level_json(["<end>"]))
     table["added_tokens"][0]["id"] = 1000
