@@ -327,9 +327,6 @@ def national_ids(
     """Valid numbers of one register, with its words near, or `anywhere` in the text if their form tells."""
     wanted = _IDS[name]
     for match in wanted.pattern.finditer(window, start):
-        value = re.sub(rb"[^0-9A-Za-z]", b"", match[0]).decode()
-        if len(set(_digits(match[0]))) < 2 or not _register(name).is_valid(value):
-            continue
         if wanted.words is not None:
             first, last = max(match.start() - _NEAR, 0), match.end() + _NEAR_AFTER
             grouped = not match[0].isalnum()
@@ -342,7 +339,10 @@ def national_ids(
                 grouped and wanted.telling and anywhere(wanted.words)
             ):
                 continue
-        yield match.span()
+        # last, for this is the dearest
+        value = re.sub(rb"[^0-9A-Za-z]", b"", match[0]).decode()
+        if len(set(_digits(match[0]))) >= 2 and _register(name).is_valid(value):
+            yield match.span()
 
 
 def _digits(value: bytes) -> str:
