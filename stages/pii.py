@@ -38,6 +38,7 @@ from coursepack.stages.pii_checks import (
     cards,
     emails,
     ibans,
+    id_words,
     ipv4s,
     ipv6s,
     national_ids,
@@ -60,6 +61,8 @@ _FAMILY = {
 }
 KINDS = tuple(_FAMILY)
 _PHONE = KINDS.index("phone")
+_IDS = sum(ID_BITS.values())
+_MANY, _APART = 8, 400  # numbers of a table, and how many bytes there are to each at most
 # Kind -> the bit of candidates for it, and its check; of those that need no more than the bytes.
 _CHECKS = {
     0: (EMAIL, emails),
@@ -156,6 +159,9 @@ def confirm(text: Text, candidates: Candidates, policy: PiiPolicy) -> Spans:
     finds: list[tuple[int, int, int, int, int]] = []
     stand_ins: dict[bytes, int] = {}
     view, texts = data.data, _Texts(offsets, data)
+    # In tables of numbers the words of registers are looked for once, not round each number.
+    numbers_in = np.bincount(candidates.rows, candidates.bits & _IDS != 0, len(offsets) - 1)
+    is_table = (numbers_in >= _MANY) & (numbers_in * _APART > np.diff(offsets))
     for row, start, end, bits in zip(
         candidates.rows.tolist(),
         candidates.starts.tolist(),
@@ -163,6 +169,8 @@ def confirm(text: Text, candidates: Candidates, policy: PiiPolicy) -> Spans:
         candidates.bits.tolist(),
         strict=True,
     ):
+        if is_table[row] and not (bits := texts.without_silent(row, bits)):
+            continue
         first, last = int(offsets[row]), int(offsets[row + 1])
         low, high = max(first + start - MARGIN, first), min(first + end + MARGIN_BEHIND, last)
         window = bytes(view[low:high])
@@ -189,6 +197,13 @@ class _Texts:
             found = words.search(self._view, self._offsets[row], self._offsets[row + 1])
             self._known[row, words] = found is not None
         return self._known[row, words]
+
+    def without_silent(self, row: int, bits: int) -> int:
+        """The bits but those of registers that need words of which the text holds none."""
+        for name, bit in ID_BITS.items():
+            if bits & bit and (words := id_words(name)) and not self.mention(row, words):
+                bits ^= bit
+        return bits
 
 
 def _check(

@@ -345,6 +345,11 @@ def national_ids(
             yield match.span()
 
 
+def id_words(name: str) -> re.Pattern[bytes] | None:
+    """What has to be near a number of a register; None where its form says enough."""
+    return _IDS[name].words
+
+
 def _digits(value: bytes) -> str:
     return re.sub(rb"\D", b"", value).decode()
 
