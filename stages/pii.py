@@ -43,6 +43,7 @@ from coursepack.stages.pii_checks import (
     ipv6s,
     national_ids,
     phones,
+    tells_phone,
 )
 from coursepack.stages.spans import Spans, collect, count_kinds
 
@@ -218,7 +219,8 @@ def _check(
     for kind, (bit, check) in _CHECKS.items():
         if bits & bit:
             yield from ((a, b, kind) for a, b in check(window, start))
-    regions = (None,) * (bits & PHONE != 0) + policy.regions * (bits & NATIONAL_PHONE != 0)
+    national = bits & NATIONAL_PHONE and tells_phone(window, start, end)
+    regions = (None,) * (bits & PHONE != 0) + policy.regions * bool(national)
     for region in regions:
         yield from ((a, b, _PHONE) for a, b in phones(window, start, end, region))
     for kind, name in enumerate(NATIONAL_IDS, KINDS.index(NATIONAL_IDS[0])):

@@ -296,9 +296,6 @@ def phones(window: bytes, start: int, end: int, region: str | None) -> Found:
     # The library takes 0.1 ms a number, so it sees no other number than the flagged one.
     low = max(start - 2, 0)
     text = _text(window[low : end + _PHONE_TAIL])
-    words = region and _PHONE_WORDS.search(_text(window[max(start - _PHONE_NEAR, 0) : end]))
-    if region and not words and not _PHONE_FORM.search(text):
-        return
     leniency = Leniency.STRICT_GROUPING if region else Leniency.VALID
     for match in PhoneNumberMatcher(text, region, leniency):
         raw = match.raw_string
@@ -315,6 +312,13 @@ def phones(window: bytes, start: int, end: int, region: str | None) -> Found:
         number = phonenumbers.format_number(match.number, phonenumbers.PhoneNumberFormat.E164)
         if first >= start and not _FICTIONAL_PHONE.match(number):
             yield first, first + len(raw.encode("utf-8", "surrogateescape"))
+
+
+def tells_phone(window: bytes, start: int, end: int) -> bool:
+    """Whether a word before a number in national form, or its form, may be a phone number's."""
+    text = _text(window[max(start - 2, 0) : end + _PHONE_TAIL])
+    near = _text(window[max(start - _PHONE_NEAR, 0) : end])
+    return bool(_PHONE_FORM.search(text) or _PHONE_WORDS.search(near))
 
 
 def _text(window: bytes) -> str:
