@@ -14,7 +14,16 @@ import pyarrow.compute as pc
 from numba import njit, types
 
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, OWN_UNIT, WORD, characters, decode
+from coursepack.stages.characters import (
+    BYTES,
+    INDEX,
+    OWN_UNIT,
+    WORD,
+    characters,
+    decode,
+    load8,
+    without,
+)
 from coursepack.stages.comments import (
     FAMILIES,
     NO_FAMILY,
@@ -119,6 +128,9 @@ def _matches(paths: pa.Array, pattern: str) -> np.ndarray:
     found = pc.match_substring_regex(paths, pattern, ignore_case=True).fill_null(False)
     matches: np.ndarray = found.to_numpy(zero_copy_only=False)
     return matches
+
+
+_NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 
 
 @cache
@@ -230,6 +242,8 @@ def _count_lines(
             if not blank:
                 found = _fence(data, first, i, end)
             text = i + found
+            while i + 8 <= end and without(load8(data, i), _NEWLINES):
+                i += 8
             while i < end and data[i] != 0x0A:
                 i += 1
             inside = fence > 0
