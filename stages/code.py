@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit, types
+from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.stages.characters import (
@@ -177,16 +177,16 @@ def _count_tokens(
         tails = letters = tokens = np.int64(0)
         before, code_before = np.int64(7), np.int64(-1)
         while i < end:
-            byte = data[i]
+            byte = data[uint64(i)]  # an index that is not negative saves its test
             if byte < 0x80:
                 kind, code = np.int64(classes[byte]), np.int64(byte)
                 i += 1
             else:
                 code, width = decode(data, i, end)
-                kind = np.int64(classes[code])
+                kind = np.int64(classes[uint64(code)])
                 tails += width - 1
                 i += width
-            start = np.int64(starts[before << 3 | (kind & 7)])
+            start = np.int64(starts[uint64(before << 3 | (kind & 7))])
             if start == 2:
                 start = np.int64(code != code_before)
             tokens += start

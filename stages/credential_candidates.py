@@ -277,7 +277,7 @@ def _scan(
             i += 1
             while i + 8 <= end and _is_quiet(load8(data, i)):
                 i += 8
-            while i < end and not table[data[i]] & _SIGN:
+            while i < end and not table[data[uint64(i)]] & _SIGN:
                 i += 1
             if i >= end:
                 break
@@ -302,7 +302,7 @@ def _scan(
         i = begin
         while i + _LEAST_TOKEN <= end:
             stop = i + _LEAST_TOKEN - 1
-            while stop >= i and table[data[stop]] & _WORD:
+            while stop >= i and table[data[uint64(stop)]] & _WORD:
                 stop -= 1
             if stop >= i:
                 i = stop + 1

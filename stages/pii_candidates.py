@@ -269,7 +269,7 @@ def _scan(
         run_start, run_digits = begin, 0  # groups that a national phone number may span
         i = begin
         while i < end:
-            if not table[data[i]] & _TRIGGER:
+            if not table[data[uint64(i)]] & _TRIGGER:
                 i += 1
                 continue
             if data[i] == 0x40:
