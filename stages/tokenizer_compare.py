@@ -76,7 +76,7 @@ class Comparison:
     tokenizers: tuple[Candidate, ...]
     figures: tuple[Figures, ...]  # ALL first; of a class, the values with most text first
     notes: tuple[str, ...]  # what was held out, and what cannot be known
-    seen: tuple[str, ...] = ()  # domains of which a vocabulary's sample holds all
+    seen: tuple[str, ...] = ()  # domains of which a vocabulary's sample holds all, others not
     cost: tuple[Cost, ...] = ()  # of each tokenizer, where a model was described
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,18 +228,22 @@ def compare_kept(
         found = figures(counts, tokenizers)
         step.done(rows=found[0].documents)
     notes = [_held_note(found[0], held, recipe.seed), *_training_notes(tokenizers)]
-    where = inventory.workspace.url
-    return Comparison(where, tuple(tokenizers), tuple(found), tuple(notes), held.seen)
+    where, seen = inventory.workspace.url, () if _is_all_seen(held) else held.seen
+    return Comparison(where, tuple(tokenizers), tuple(found), tuple(notes), seen)
+
+
+def _is_all_seen(held: HeldOut) -> bool:
+    return len(held.seen) == len(held.rates)
 
 
 def _held_note(total: Figures, held: HeldOut, seed: int) -> str:
     what = f"{total.documents:,} documents, {total.bytes:,} bytes"
-    if held.seen and len(held.seen) == len(held.rates):
+    if _is_all_seen(held):
         return (
             f"{what}, and none held out: the sample of a vocabulary takes all kept documents; lower "
             "tokenizer.train.sample, or compare on other files"
         )
-    save = f", save those of {', '.join(held.seen)}, which it takes whole" if held.seen else ""
+    save = f", save those of {', '.join(held.seen)} (*), which it takes whole" if held.seen else ""
     return (
         f"{what}: a hash sample of the kept documents that the sample of no vocabulary trained here with seed "
         f"{seed} holds{save}"
