@@ -6,7 +6,6 @@ this process: layouts are guessed as by `init`, and nothing but counts is kept. 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,16 +73,16 @@ def compare_tokenizers(
         with started(recipe, spark, progress) as work:
             inventory, decided = work.curate()
             held = held_out(_kept_recipes(workspace), decided, sample, recipe.seed)
-            found = compare_kept(
-                work.spark, recipe, inventory, decided, candidates, held, progress
-            )
+            found = compare_kept(work.spark, recipe, inventory, decided, candidates, held, progress)
     if shape is None:
         return found
     sizes = [one.pieces for one in found.tokenizers]
     whole = [one.bytes_per_token for one in found.figures[: len(sizes)]]
     ratios = [ratio for ratio in whole if ratio is not None]
     if len(ratios) < len(sizes):
-        raise TokenizerError("the documents have no text, so there is nothing that vocabularies cost")
+        raise TokenizerError(
+            "the documents have no text, so there is nothing that vocabularies cost"
+        )
     return replace(found, cost=tuple(costs(shape, sizes, ratios)))
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from coursepack.jobs.charts import bars, lines
 from coursepack.jobs.tables import bytes_text, count, new_table, percent
 from coursepack.stages.token_counts import CLASSES
-from coursepack.stages.tokenizer_compare import ALL, Comparison, Figures
+from coursepack.stages.tokenizer_compare import ALL, Candidate, Comparison, Figures
 
 _SHOWN = 12  # values of a class in the terminal, and bars in a chart; all are in the page's tables
 _TOP = 1000
@@ -21,7 +21,17 @@ _MEANING = (
 )
 _NAMES = {"programming_language": "programming language"}
 _COLUMNS = ("bytes/tok", "chars/tok", "tok/word", "split", "byte", "unk", "dead")
-_COST = ("embedding", "tied", "of it", "untied", "of it", "tokens", "FLOPs/byte", "attention", "all")
+_COST = (
+    "embedding",
+    "tied",
+    "of it",
+    "untied",
+    "of it",
+    "tokens",
+    "FLOPs/byte",
+    "attention",
+    "all",
+)
 _COST_MEANING = (
     "tied, untied: parameters of the model with one embedding, or with two; of it: their share in it; tokens: for "
     "the same text, per token of the first; FLOPs: of training on a byte of text (6 a parameter and token), and "
@@ -73,8 +83,8 @@ def comparison_parts(found: Comparison) -> list[RenderableType]:
             parts.append(Text(f"and {len(rest)} more, with --json or --html", style="dim"))
     if found.cost:
         table = new_table("in the model", "tokenizer", *_COST)
-        for row in _cost_rows(found):
-            table.add_row(*row)
+        for cells in _cost_rows(found):
+            table.add_row(*cells)
         parts += [table, Text(_COST_MEANING, style="dim")]
     return parts
 
@@ -141,16 +151,17 @@ def _cost_parts(found: Comparison, names: Sequence[str]) -> Iterator[str]:
 
 def _tokenizers_table(found: Comparison) -> str:
     rows = [
-        (one.name, f"{one.pieces:,}", "here" if one.trained_here else "elsewhere", one.url)
-        + (one.sha256[:16],)
+        (one.name, f"{one.pieces:,}", _where(one), one.url, one.sha256[:16])
         for one in found.tokenizers
     ]
     return _table(("tokenizer", "pieces", "trained", "file", "sha256"), rows, text=(0, 2, 3, 4))
 
 
-def _table(
-    names: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int] = (0,)
-) -> str:
+def _where(one: Candidate) -> str:
+    return "here" if one.trained_here else "elsewhere"
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int] = (0,)) -> str:
     """An HTML table; the columns `text` are not numbers."""
 
     def cells(tag: str, values: Sequence[str]) -> str:
@@ -161,7 +172,7 @@ def _table(
         )
 
     body = "\n".join(
-        f'<tr{" class=first" if row[0] else ""}>{cells("td", row)}</tr>' for row in rows
+        f"<tr{' class=first' if row[0] else ''}>{cells('td', row)}</tr>" for row in rows
     )
     return (
         f'<div class="wide"><table>\n<thead><tr>{cells("th", names)}</tr></thead>\n'

@@ -7,13 +7,14 @@ the text; texts that a tokenizer normalises, or has no pieces for, are left out 
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit, types
 
-from coursepack.pipeline.arrow import int32_lists, text_buffers
+from coursepack.pipeline.arrow import int32_lists
 from coursepack.stages.characters import INDEX, INT32S
 from coursepack.stages.pieces import Pieces, find_pieces
 from coursepack.tokenizers.model import Tokenizer
@@ -104,7 +105,7 @@ def _count(
     unknown = tokenizer.unk_id
     rare = tokenizer.byte_pieces()
     used, times, lengths = [], [], [0]
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds.tolist()):
         counts = np.bincount(ids[start:end])
         used.append(np.flatnonzero(counts))
         times.append(counts[used[-1]])

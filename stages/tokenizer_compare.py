@@ -60,7 +60,9 @@ class Figures:
     characters_per_token: float | None
     tokens_per_word: float | None
     split_words: float | None  # share of the words whose tokens are told
-    told_words: float | None  # share of the words: 1 unless the tokenizer normalises or has unknowns
+    told_words: (
+        float | None
+    )  # share of the words: 1 unless the tokenizer normalises or has unknowns
     byte_tokens: float | None  # share of the tokens
     unknown_tokens: float | None
     used_pieces: int
@@ -200,6 +202,7 @@ def compare_kept(
 
     The tokenizers' files must be readable where tasks run. Raises TokenizerError where no document is kept.
     """
+    code = recipe.signals.programming
     dataset = inventory.workspace.dataset(
         "comparisons",
         fingerprint(
@@ -208,6 +211,7 @@ def compare_kept(
                 "tokenizers": sorted(one.sha256 for one in tokenizers),
                 "rates": dict(held.rates),
                 "seed": recipe.seed,
+                "programming": code and code.model_dump(mode="json"),
                 "decisions": decided.dataset.url.rsplit("/", 1)[-1],
             }
         ),

@@ -23,7 +23,9 @@ class Shape:
     hidden: int
     parameters: int | None = None
     layers: int | None = None
-    context: int | None = None  # tokens of the first tokenizer; others have their own for the same text
+    context: int | None = (
+        None  # tokens of the first tokenizer; others have their own for the same text
+    )
 
     def __post_init__(self) -> None:
         if (self.layers is None) != (self.context is None):

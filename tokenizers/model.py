@@ -82,7 +82,8 @@ class Tokenizer:
 
         Of byte-level BPE, those whose bytes are no valid UTF-8 on their own.
         """
-        return np.array(self._spec.types) == BYTE
+        found: np.ndarray = np.array(self._spec.types) == BYTE
+        return found
 
     def piece_bytes(self) -> np.ndarray:
         """Bytes of text (int32, vocab_size) that each id stands for; 0 of control and unknown ids."""

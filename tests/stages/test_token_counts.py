@@ -16,7 +16,11 @@ from coursepack.stages.token_counts import CLASSES, COUNTS, SUMS, count_tokens
 from coursepack.tokenizers.model import Tokenizer
 from coursepack.tokenizers.train import train
 
-TEXTS = ["the quick brown fox jumps over", "größer als 人人生而自由", "int main(void) { return 0; }"]
+TEXTS = [
+    "the quick brown fox jumps over",
+    "größer als 人人生而自由",
+    "int main(void) { return 0; }",
+]
 
 
 @functools.cache
@@ -46,9 +50,7 @@ def twin(model: Tokenizer, texts: list[str | None], classes: list[dict[str, Any]
         ids = model.encode(pa.array([text]))[1].tolist()
         pieces = find_pieces(pa.array([text]))
         words = list(zip(pieces.word_starts.tolist(), pieces.word_ends.tolist(), strict=True))
-        one.update(
-            documents=1, bytes=len(text.encode()), characters=len(text), words=len(words)
-        )
+        one.update(documents=1, bytes=len(text.encode()), characters=len(text), words=len(words))
         one.update(tokens=len(ids), unknown_tokens=ids.count(model.unk_id))
         one.update(byte_tokens=sum(map(model.byte_pieces().tolist().__getitem__, ids)))
         one.update(("piece", token) for token in ids)
@@ -64,7 +66,9 @@ def twin(model: Tokenizer, texts: list[str | None], classes: list[dict[str, Any]
 
 _piece = st.one_of(
     st.characters(exclude_categories=["Cs"]),
-    st.sampled_from([" ", "\n", "the", "quick", " brown", "größer", "人人", "▁", "ﬁ", "{", "\U0001f600"]),
+    st.sampled_from(
+        [" ", "\n", "the", "quick", " brown", "größer", "人人", "▁", "ﬁ", "{", "\U0001f600"]
+    ),
 )
 _text = st.none() | st.lists(_piece, max_size=20).map("".join)
 _class = st.fixed_dictionaries(

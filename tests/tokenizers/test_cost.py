@@ -51,5 +51,7 @@ def test_shapes_that_make_no_sense() -> None:
         Shape(4, 100, layers=2)
     with pytest.raises(TokenizerError, match="without the model's parameters"):
         Shape(4, None, 2, 8)
-    with pytest.raises(TokenizerError, match=r"of 40 parameters cannot hold .* 10 pieces x 4, which are 40"):
+    with pytest.raises(
+        TokenizerError, match=r"of 40 parameters cannot hold .* 10 pieces x 4, which are 40"
+    ):
         costs(Shape(4, 40), [10], [1.0])

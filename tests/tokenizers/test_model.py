@@ -112,7 +112,9 @@ def test_bytes_of_pieces(preset: str) -> None:
     assert sizes[names.index("▁quick")] == 6
     offsets, ids = tokenizer.encode(pa.array(["größer als 人人 \U0001f600 \x00", "x\ty  z\n"]))
     prefix = int(preset == "llama-2")
-    assert sizes[ids[: offsets[1]]].sum() == len("größer als 人人 \U0001f600 \x00".encode()) + prefix
+    assert (
+        sizes[ids[: offsets[1]]].sum() == len("größer als 人人 \U0001f600 \x00".encode()) + prefix
+    )
     assert sizes[ids[offsets[1] :]].sum() == 7 + prefix
     assert rare[ids].sum() == (5 if preset == "gemma" else 7)
 
