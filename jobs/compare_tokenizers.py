@@ -28,7 +28,7 @@ from coursepack.stages.layouts import source_layout
 from coursepack.stages.model_files import model_path
 from coursepack.stages.records import Split, read_records
 from coursepack.stages.sampling import SampleTask, windows
-from coursepack.stages.token_counts import COUNTS, count_tokens
+from coursepack.stages.token_counts import count_tokens
 from coursepack.stages.tokenizer_compare import (
     Candidate,
     Comparison,
@@ -37,6 +37,7 @@ from coursepack.stages.tokenizer_compare import (
     find_candidates,
     held_out,
     programming_of,
+    sum_counts,
 )
 from coursepack.tokenizers.cost import Shape, costs
 from coursepack.tokenizers.model import load
@@ -111,8 +112,8 @@ def _on_files(
     size = sum(draft.text_bytes for draft in drafts)
     rate = min(1.0, sample / max(size, 1))
     with progress.step("compare", total_tasks=len(drafts)) as step:
-        parts = [_counts(draft, candidates, rate) for draft in drafts]
-        found = figures(pa.concat_tables([COUNTS.empty_table(), *parts]), candidates)
+        parts = (part for draft in drafts for part in _counts(draft, candidates, rate))
+        found = figures(sum_counts(parts), candidates)
         step.done(rows=found[0].documents)
     notes = [
         f"{found[0].documents:,} documents, {found[0].bytes:,} bytes"
@@ -123,10 +124,9 @@ def _on_files(
     return Comparison(", ".join(on), tuple(candidates), tuple(found), tuple(notes))
 
 
-def _counts(draft: Draft, candidates: Sequence[Candidate], rate: float) -> pa.Table:
-    """COUNTS of a sample of the documents of a source."""
+def _counts(draft: Draft, candidates: Sequence[Candidate], rate: float) -> Iterator[pa.Table]:
+    """COUNTS of a sample of the documents of a source, batch by batch."""
     models = {one.sha256: load(one.url) for one in candidates}
-    parts = [COUNTS.empty_table()]
     for records, order in _documents(draft, rate):
         text = windows(records.column("text"), order)
         classes = pa.table(
@@ -136,8 +136,7 @@ def _counts(draft: Draft, candidates: Sequence[Candidate], rate: float) -> pa.Ta
                 "programming_language": programming_of(None, records, text),
             }
         )
-        parts.append(count_tokens(models, text, classes))
-    return pa.concat_tables(parts)
+        yield count_tokens(models, text, classes)
 
 
 def _documents(draft: Draft, rate: float) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:

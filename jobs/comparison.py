@@ -12,26 +12,19 @@ from coursepack.stages.token_counts import CLASSES
 from coursepack.stages.tokenizer_compare import ALL, Candidate, Comparison, Figures
 
 _SHOWN = 12  # values of a class in the terminal, and bars in a chart; all are in the page's tables
-_TOP = 1000
+_TOP, _TOP_NAME = 1000, "top 1K"
 _UNKNOWN = "(unknown)"
 _MEANING = (
-    "split: words of more than one token; byte: tokens that are a byte of what has no piece; unk: tokens for "
-    f"what is lost; dead: pieces that no token uses; top {_TOP:,}: tokens that are one of the {_TOP:,} most "
-    "frequent pieces. A word is what stands between white space; in scripts without spaces, a character."
+    "B/tok, ch/tok: bytes and characters a token; tok/word: tokens a word; split: words of more than one token; "
+    "byte: tokens that are a byte of what has no piece; unk: tokens for what is lost; dead: pieces that no token "
+    f"uses; {_TOP_NAME}: tokens that are one of the {_TOP:,} most frequent pieces. A word is what stands between "
+    "white space; in scripts without spaces, a character."
 )
 _NAMES = {"programming_language": "programming language"}
-_COLUMNS = ("bytes/tok", "chars/tok", "tok/word", "split", "byte", "unk", "dead")
+_COLUMNS = ("B/tok", "ch/tok", "tok/word", "split", "byte", "unk", "dead")
 _COST = (
-    "embedding",
-    "tied",
-    "of it",
-    "untied",
-    "of it",
-    "tokens",
-    "FLOPs/byte",
-    "attention",
-    "all",
-)
+    "embedding", "tied", "of it", "untied", "of it", "tokens", "FLOPs/byte", "attention", "all",
+)  # fmt: skip
 _COST_MEANING = (
     "tied, untied: parameters of the model with one embedding, or with two; of it: their share in it; tokens: for "
     "the same text, per token of the first; FLOPs: of training on a byte of text (6 a parameter and token), and "
@@ -60,9 +53,7 @@ svg text { fill: var(--ink); } svg .grid { stroke: var(--faint); }
 
 def comparison_parts(found: Comparison) -> list[RenderableType]:
     """The tables that the terminal shows: all documents, then by each class, then the cost."""
-    table = new_table(
-        f"tokenizers on {found.on}", "tokenizer", "pieces", *_COLUMNS, f"top {_TOP:,}"
-    )
+    table = new_table(f"tokenizers on {found.on}", "tokenizer", "pieces", *_COLUMNS, _TOP_NAME)
     whole = _rows(found, ALL)
     for one, row in zip(found.tokenizers, whole, strict=True):
         table.add_row(one.name, count(one.pieces), *_cells(row), _share(row.top.get(_TOP)))
@@ -71,12 +62,13 @@ def comparison_parts(found: Comparison) -> list[RenderableType]:
         values = _values(found, by)
         if len(values) < (1 if by == "programming_language" else 2):
             continue
-        table = new_table(f"by {_NAMES.get(by, by)}", "", "*tokenizer", "text", *_COLUMNS)
+        # without characters a token: 80 columns hold no more
+        table = new_table(f"by {_NAMES.get(by, by)}", "", "*tokenizer", "text", *_narrow(_COLUMNS))
         for value in values[:_SHOWN]:
             rows = [row for row in _rows(found, by) if row.value == value]
             for place, row in enumerate(rows):
                 first = (_label(found, row), bytes_text(row.bytes)) if not place else ("", "")
-                table.add_row(first[0], row.tokenizer, first[1], *_cells(row))
+                table.add_row(first[0], row.tokenizer, first[1], *_narrow(_cells(row)))
             table.add_section()
         parts.append(table)
         if rest := values[_SHOWN:]:
@@ -99,7 +91,7 @@ def comparison_page(found: Comparison) -> str:
         _tokenizers_table(found),
         "<h2>All documents</h2>",
         _table(
-            ("tokenizer", *_COLUMNS, f"top {_TOP:,}"),
+            ("tokenizer", *_COLUMNS, _TOP_NAME),
             [(r.tokenizer, *_cells(r), _share(r.top.get(_TOP))) for r in _rows(found, ALL)],
         ),
         f'<p class="note">{escape(_MEANING)}</p>',
@@ -199,6 +191,10 @@ def _cells(row: Figures) -> tuple[str, ...]:
         _number(row.tokens_per_word),
         *map(_share, (row.split_words, row.byte_tokens, row.unknown_tokens, row.dead_pieces)),
     )
+
+
+def _narrow(cells: tuple[str, ...]) -> tuple[str, ...]:
+    return (cells[0], *cells[2:])
 
 
 def _cost_rows(found: Comparison) -> list[tuple[str, ...]]:

@@ -37,7 +37,7 @@ COUNTS = pa.schema(
         *(pa.field(name, pa.string()) for name in CLASSES),  # null where unknown
         *(pa.field(name, pa.int64(), False) for name in SUMS),
         pa.field("pieces", pa.list_(pa.int32()), False),  # ids that were used, ascending
-        pa.field("times", pa.list_(pa.int32()), False),  # how often
+        pa.field("times", pa.list_(pa.int64()), False),  # how often
     ]
 )
 
@@ -68,6 +68,35 @@ def count_tokens(
         columns = {"tokenizer": [name] * len(values), **values.to_pydict(), **of_text, **found}
         tables.append(pa.table(columns).cast(COUNTS))
     return pa.concat_tables(tables)
+
+
+def merge_counts(counts: pa.Table) -> pa.Table:
+    """The same counts, one row for each tokenizer and class, in the order of their names."""
+    names = ["tokenizer", *CLASSES]
+    rows = counts.select([*names, *SUMS]).append_column("row", pa.array(np.arange(len(counts))))
+    sums = [*((name, "sum") for name in SUMS), ("row", "list")]
+    grouped = rows.group_by(names).aggregate(sums).sort_by([(n, "ascending") for n in names])
+    # the group of each of the rows, and so of each piece
+    of_row = np.empty(len(counts), np.int64)
+    lengths = pc.list_value_length(grouped["row_list"]).to_numpy()
+    of_row[pc.list_flatten(grouped["row_list"]).to_numpy()] = np.repeat(
+        np.arange(len(grouped)), lengths
+    )
+    sizes = pc.list_value_length(counts["pieces"]).to_numpy()
+    keys = np.repeat(of_row, sizes) << 32 | pc.list_flatten(counts["pieces"]).to_numpy()
+    keys, place = np.unique(keys, return_inverse=True)
+    times = np.zeros(len(keys), np.int64)
+    np.add.at(times, place, pc.list_flatten(counts["times"]).to_numpy())
+    ends = np.searchsorted(keys, np.arange(len(grouped) + 1) << 32)
+    merged = {name: grouped[name] for name in names}
+    merged |= {name: grouped[f"{name}_sum"] for name in SUMS}
+    merged["pieces"] = int32_lists(ends, keys & 0xFFFFFFFF)
+    merged["times"] = _int64_lists(ends, times)
+    return pa.table(merged).cast(COUNTS)
+
+
+def _int64_lists(ends: np.ndarray, values: np.ndarray) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values, pa.int64()))
 
 
 def _codes(classes: pa.Table) -> tuple[np.ndarray, pa.Table]:
@@ -118,7 +147,7 @@ def _count(
         "told_words": _sums(told, starts),
         "split_words": _sums(split, starts),
         "pieces": int32_lists(ends, _joined(used)),
-        "times": int32_lists(ends, _joined(times)),
+        "times": _int64_lists(ends, _joined(times)),
     }
 
 

@@ -25,13 +25,14 @@ from coursepack.stages.inventory import Inventory
 from coursepack.stages.programming import programming_language
 from coursepack.stages.reader import Reader
 from coursepack.stages.sampling import SampleTask, sample_rates, windows
-from coursepack.stages.token_counts import CLASSES, COUNTS, SUMS, count_tokens
+from coursepack.stages.token_counts import CLASSES, COUNTS, SUMS, count_tokens, merge_counts
 from coursepack.tokenizers.cost import Cost
 from coursepack.tokenizers.model import load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_HELD_ROWS = 20_000  # of counts, each of a few hundred pieces or of thousands
 ALL = "all"  # the dimension of all documents together
 
 
@@ -170,6 +171,8 @@ class CompareTask(DrawTask):
         return pa.concat_arrays([pa.array([], pa.string()), *kept["domain"].chunks])
 
     def rows(self, chosen: pa.Table, batch: pa.RecordBatch, reader: Reader) -> pa.Table:
+        if not chosen.num_rows:
+            return COUNTS.empty_table()
         text = windows(reader.texts(batch), chosen["order"].to_numpy())
         code = programming_of(self.recipe, batch, text)
         classes = chosen.select(["domain", "language"]).append_column("programming_language", code)
@@ -228,12 +231,22 @@ def compare_kept(
                 {one.sha256: one.url for one in tokenizers},
             )
             records = draw(spark, task)
-        counts = pa.concat_tables([COUNTS.empty_table(), *map(dataset.read, records.values())])
-        found = figures(counts, tokenizers)
+        found = figures(sum_counts(map(dataset.read, records.values())), tokenizers)
         step.done(rows=found[0].documents)
     notes = [_held_note(found[0], held, recipe.seed), *_training_notes(tokenizers)]
     where, seen = inventory.workspace.url, () if _is_all_seen(held) else held.seen
     return Comparison(where, tuple(tokenizers), tuple(found), tuple(notes), seen)
+
+
+def sum_counts(tables: Iterable[pa.Table]) -> pa.Table:
+    """All counts in one table; of many, no more are held than _HELD_ROWS and what they come to."""
+    held, rows = [COUNTS.empty_table()], 0
+    for table in tables:
+        held.append(table)
+        rows += table.num_rows
+        if rows > _HELD_ROWS:
+            held, rows = [merge_counts(pa.concat_tables(held))], 0
+    return merge_counts(pa.concat_tables(held))
 
 
 def _is_all_seen(held: HeldOut) -> bool:

@@ -82,19 +82,11 @@ class Tokenizer:
 
         Of byte-level BPE, those whose bytes are no valid UTF-8 on their own.
         """
-        found: np.ndarray = np.array(self._spec.types) == BYTE
-        return found
+        return self._sizes[1]
 
     def piece_bytes(self) -> np.ndarray:
         """Bytes of text (int32, vocab_size) that each id stands for; 0 of control and unknown ids."""
-        spec = self._spec
-        space = " " if spec.escapes_whitespaces else _SPACE_MARK
-        texts = (piece.replace(_SPACE_MARK, space) for piece in spec.pieces)
-        sizes = np.fromiter((len(text.encode()) for text in texts), np.int32, len(spec.pieces))
-        types = np.array(spec.types)
-        sizes[types == BYTE] = 1
-        sizes[~np.isin(types, (NORMAL, USER_DEFINED, UNUSED, BYTE))] = 0
-        return sizes
+        return self._sizes[0]
 
     @property
     def loss(self) -> str:
@@ -110,6 +102,17 @@ class Tokenizer:
         But U+2581 comes back as a space, for SentencePiece writes it for one.
         """
         return text.replace(_SPACE_MARK, " ") if self._spec.escapes_whitespaces else text
+
+    @functools.cached_property
+    def _sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        spec = self._spec
+        space = " " if spec.escapes_whitespaces else _SPACE_MARK
+        texts = (piece.replace(_SPACE_MARK, space) for piece in spec.pieces)
+        sizes = np.fromiter((len(text.encode()) for text in texts), np.int32, len(spec.pieces))
+        types = np.array(spec.types)
+        sizes[types == BYTE] = 1
+        sizes[~np.isin(types, (NORMAL, USER_DEFINED, UNUSED, BYTE))] = 0
+        return sizes, types == BYTE
 
     def _required(self, name: str, token: int | None) -> int:
         if token is None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coursepack.stages.pieces import find_pieces
-from coursepack.stages.token_counts import CLASSES, COUNTS, SUMS, count_tokens
+from coursepack.stages.token_counts import CLASSES, COUNTS, SUMS, count_tokens, merge_counts
 from coursepack.tokenizers.model import Tokenizer
 from coursepack.tokenizers.train import train
 
@@ -107,6 +107,30 @@ def test_counts_are_those_of_the_twin(
         used = {("piece", token): n for token, n in zip(row["pieces"], row["times"], strict=True)}
         assert used == {k: n for k, n in expected[key].items() if isinstance(k, tuple)}
         assert row["pieces"] == sorted(row["pieces"])
+
+
+@given(st.lists(st.lists(st.tuples(_text, _class), max_size=5), max_size=4))
+def test_merged_counts_are_those_of_all_documents_at_once(
+    batches: list[list[tuple[str | None, dict[str, Any]]]],
+) -> None:
+    models = {kind: tokenizer(kind) for kind in ("gemma", "llama-2")}
+
+    def counted(rows: list[tuple[str | None, dict[str, Any]]]) -> pa.Table:
+        schema = pa.schema([(name, pa.string()) for name in CLASSES])
+        classes = pa.Table.from_pylist([one for _, one in rows], schema)
+        return count_tokens(models, pa.array([text for text, _ in rows], pa.string()), classes)
+
+    parts = merge_counts(pa.concat_tables([COUNTS.empty_table(), *map(counted, batches)]))
+    whole = counted([row for batch in batches for row in batch])
+    assert parts.schema == COUNTS
+    assert parts.to_pylist() == merge_counts(whole).to_pylist()
+
+    def by_class(table: pa.Table) -> list[Any]:
+        return sorted(
+            table.to_pylist(), key=lambda row: [str(row[n]) for n in ("tokenizer", *CLASSES)]
+        )
+
+    assert by_class(parts) == by_class(whole)
 
 
 @pytest.mark.parametrize("kind", ["gemma", "llama-2"])
