@@ -23,12 +23,12 @@ _MEANING = (
 _NAMES = {"programming_language": "programming language"}
 _COLUMNS = ("B/tok", "ch/tok", "tok/word", "split", "byte", "unk", "dead")
 _COST = (
-    "embedding", "tied", "of it", "untied", "of it", "tokens", "FLOPs/byte", "attention", "all",
+    "embed", "tied", "of it", "untied", "of it", "tokens", "FLOPs/B", "attn", "all",
 )  # fmt: skip
 _COST_MEANING = (
-    "tied, untied: parameters of the model with one embedding, or with two; of it: their share in it; tokens: for "
-    "the same text, per token of the first; FLOPs: of training on a byte of text (6 a parameter and token), and "
-    "those of attention over the same length of text; all: both, per those of the first."
+    "embed: parameters of one embedding; tied, untied: of the model with one, or with two; of it: the share of "
+    "embeddings; tokens: for the same text, per token of the first; FLOPs/B: of training on a byte of text, 6 a "
+    "parameter and token; attn: those of attention over the same text; all: both, per those of the first."
 )
 
 _STYLE = """

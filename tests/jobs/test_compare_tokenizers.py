@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,7 @@ from coursepack.jobs.compare_tokenizers import compare_tokenizers
 from coursepack.jobs.comparison import comparison_page, comparison_parts
 from coursepack.jobs.tables import show
 from coursepack.pipeline.errors import SourceError, TokenizerError, WorkspaceError
+from coursepack.stages.report import read_report
 from coursepack.stages.tokenizer_compare import Comparison
 from coursepack.tokenizers.cost import Shape
 from coursepack.tokenizers.model import load
@@ -168,6 +170,26 @@ def test_the_command(folder: Path) -> None:
         ran = CliRunner().invoke(app, [*given, "--sample", wrong])
         assert ran.exit_code == 2
         assert repr(wrong) in ran.stderr
+
+
+def test_a_workspace(whole, spark, tmp_path: Path) -> None:
+    shutil.copytree(whole[1], tmp_path / "ws")
+    (own,) = (tmp_path / "ws" / "tokenizers").glob("*/tokenizer.model")
+    (tmp_path / "other.model").write_bytes(model("gemma", 620))
+    models = [str(own), f"{tmp_path}/other.model"]
+    found = compare_tokenizers(models, [f"{tmp_path}/ws"], spark=spark)
+    assert [(one.name, one.trained_here) for one in found.tokenizers] == [
+        (own.parent.name[:8], True),
+        ("other", False),
+    ]
+    kept = read_report(f"{tmp_path}/ws/report/small")
+    assert kept is not None
+    assert found.figures[0].documents == kept.documents["kept"]  # the sample asks for all of it
+    assert "none held out" in found.notes[0]
+    assert "training of other" in found.notes[1]
+    domains = {row["domain"] for row in kept.funnel if not row["reason"]}
+    assert {row.value for row in found.figures if row.by == "domain"} == domains
+    assert found == compare_tokenizers(models, [f"{tmp_path}/ws/shards/small"], spark=spark)
 
 
 def test_what_cannot_be_compared(folder: Path) -> None:
