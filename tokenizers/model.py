@@ -13,6 +13,9 @@ from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.errors import TokenizerError
 from coursepack.pipeline.storage import read_bytes
 from coursepack.tokenizers.segments import CACHE_BYTES, SegmentEncoder
+from coursepack.tokenizers.sentencepiece_proto import BYTE, NORMAL, UNUSED, USER_DEFINED, read_spec
+
+_SPACE_MARK = "\u2581"  # what SentencePiece writes for a space
 
 
 class Tokenizer:
@@ -20,6 +23,7 @@ class Tokenizer:
 
     def __init__(self, model: bytes, cache_bytes: int = CACHE_BYTES) -> None:
         self.sha256 = hashlib.sha256(model).hexdigest()
+        self._spec = read_spec(model)
         self._encoder = SegmentEncoder(model, cache_bytes)
         self._library = sentencepiece.SentencePieceProcessor(model_proto=model)
 
@@ -72,6 +76,43 @@ class Tokenizer:
     def piece(self, token: int) -> str:
         """A token as the vocabulary spells it, with U+2581 for a space."""
         return str(self._library.id_to_piece(int(token)))
+
+    def byte_pieces(self) -> np.ndarray:
+        """Which ids (bool, vocab_size) stand for a byte of what the vocabulary has no piece for.
+
+        Of byte-level BPE, those whose bytes are no valid UTF-8 on their own.
+        """
+        return self._sizes[1]
+
+    def piece_bytes(self) -> np.ndarray:
+        """Bytes of text (int32, vocab_size) that each id stands for; 0 of control and unknown ids."""
+        return self._sizes[0]
+
+    @property
+    def loss(self) -> str:
+        """Why texts need not come back from their ids, in words; empty where `read_back` holds."""
+        spec = self._spec
+        if not spec.identity or spec.removes_extra_whitespaces:
+            return "it normalises texts"
+        return "" if spec.byte_fallback else "it has no pieces for some characters"
+
+    def read_back(self, text: str) -> str:
+        """What decode makes of the ids of `text` where there is no `loss`: `text` itself.
+
+        But U+2581 comes back as a space, for SentencePiece writes it for one.
+        """
+        return text.replace(_SPACE_MARK, " ") if self._spec.escapes_whitespaces else text
+
+    @functools.cached_property
+    def _sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        spec = self._spec
+        space = " " if spec.escapes_whitespaces else _SPACE_MARK
+        texts = (piece.replace(_SPACE_MARK, space) for piece in spec.pieces)
+        sizes = np.fromiter((len(text.encode()) for text in texts), np.int32, len(spec.pieces))
+        types = np.array(spec.types)
+        sizes[types == BYTE] = 1
+        sizes[~np.isin(types, (NORMAL, USER_DEFINED, UNUSED, BYTE))] = 0
+        return sizes, types == BYTE
 
     def _required(self, name: str, token: int | None) -> int:
         if token is None:
