@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from coursepack.pipeline.database import connect
 from coursepack.pipeline.errors import WorkspaceError
 from coursepack.stages.decide import Decided
 from coursepack.stages.inventory import group_name
@@ -29,7 +30,7 @@ class Judged:
     rules: tuple[Rule, ...]
     groups: tuple[int, ...]
     # to open one takes longer than to judge a group
-    _connection: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
+    _connection: duckdb.DuckDBPyConnection = field(default_factory=connect)
 
     def again(self, group: int) -> list[int]:
         """The bits of the rules that are judged again on a group: the rules in turn, as groups come."""

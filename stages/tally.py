@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coursepack.pipeline.arrow import fixed_binary
+from coursepack.pipeline.database import connect
 from coursepack.pipeline.documents import PLACE_BITS
 from coursepack.pipeline.errors import WorkspaceError
 from coursepack.pipeline.hashing import CHOICE_BITS, choice
@@ -62,10 +63,8 @@ class Tally:
     rules: tuple[Rule, ...]
     steps: tuple[str, ...] = ()
     share: float = 1.0
-    judged: Judged | None = (
-        None  # the first of `rules`, which are the recipe's own, need no judging
-    )
-    connection: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
+    judged: Judged | None = None  # knows of the first of `rules`: those that the recipe has
+    connection: duckdb.DuckDBPyConnection = field(default_factory=connect)
     _classes: dict[tuple[int, str, str | None], int] = field(default_factory=dict)
     samples: list[pa.Table] = field(
         default_factory=list
@@ -108,11 +107,8 @@ class Tally:
         `signals` are columns to read beside those of the new rules. Raises WorkspaceError where column groups of an
         input group are not of the same documents, or decisions not what they should be.
         """
-        named = {
-            *signals,
-            *signals_read(self._new.values()),
-            *(["tag"] if uses_tags(self.recipe) else []),
-        }
+        tags = {"tag"} if uses_tags(self.recipe) else set()
+        named = tags.union(signals, signals_read(self._new.values()))
         known = signals_of(self.recipe)
         waiting: list[pa.Table] = []
         to_show: list[pa.Table] = []
