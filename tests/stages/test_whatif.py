@@ -414,6 +414,15 @@ def test_decisions_on_some_of_the_files_are_not_read(corpus):
     assert amounts(answer, "now") == sums(survivors(corpus.docs, NOW))
 
 
+def test_an_input_group_without_a_record(tmp_path):
+    corpus = corpus_of(tmp_path, {"a": random_texts(20, 5)["a"], "b": []}, clusters=4)
+    assert len(corpus.inventory.groups) == 2
+    long_way, _ = told(whatif(corpus.recipe, CHANGES["added"][0]))
+    with decided(corpus):
+        assert told(whatif(corpus.recipe, CHANGES["added"][0])) == (long_way, True)
+    assert {y.source for y in long_way.yields} == {"a"}
+
+
 def test_a_recipe_without_rules_says_nothing_of_them(corpus):
     made = made_recipe(Path(corpus.recipe.workspace).parent, rules={})
     assert len(whatif(made, Changes()).notes) == 1
