@@ -402,15 +402,16 @@ def _fates(asked: _Asked) -> str:
     Of a cluster, the best eligible member stays: the order is that of `decide.keep_one`.
     """
     best = "arg_min({class: class, bytes: bytes, doc: doc}, place)"
+    eligible = f"failed & {asked.now} = 0 or failed & {asked.then} = 0"
     return f"""
     create table ranked as
         select class, failed, step, bytes, component, doc, row_number() over (
             partition by component order by priority desc, content, metadata, source, doc
-        ) as place from members;
+        ) as place from members where {eligible};
     create table best as
         select {best} filter (failed & {asked.now} = 0) as old,
                {best} filter (failed & {asked.then} = 0) as new
-        from ranked where failed & {asked.now} = 0 or failed & {asked.then} = 0 group by component;
+        from ranked group by component;
     create table fates as
         select class, failed & {asked.now} = 0 as now, failed & {asked.then} = 0 as then_,
                documents, bytes, squares from cube
