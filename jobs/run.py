@@ -80,7 +80,7 @@ class Run:
     def pack(self, inventory: Inventory, decided: Decided, tokenizer: tuple[str, str]) -> Report:
         """Encode, compose, pack, report."""
         result = self.workspace.path("shards", self.recipe.name)
-        model = load_model(*tokenizer)
+        model = load_model(*tokenizer, self.recipe.tokenizer)
         with self.timed("encode"):
             encoded = encode(self.spark, self.recipe, inventory, decided, tokenizer, self.progress)
         with self.timed("compose"):

@@ -15,6 +15,7 @@ from coursepack.pipeline import storage
 from coursepack.pipeline.workspace import Dataset, Workspace
 from coursepack.shards.manifest import MANIFEST, read_files, read_manifest
 
+_TOKENIZER = "tokenizer."  # model, json or tiktoken: what a tokenizer's file is called
 PUBLISHED, UNFINISHED, GROWING = "published", "unfinished", "unfinished, older published"
 
 
@@ -89,8 +90,9 @@ def _dataset(workspace: Workspace, step: str, name: str, used: dict[str, list[st
 
 def _tokenizers(workspace: Workspace, used: dict[str, list[str]]) -> Iterator[Entry]:
     for name in (f"tokenizers/{inner}" for inner in _names(workspace.path("tokenizers"))):
-        url = workspace.path(name, "tokenizer.model")
-        size = storage.size(url)
+        urls = storage.listing(workspace.path(name))
+        url = next((one for one in urls if one.rpartition("/")[2].startswith(_TOKENIZER)), "")
+        size = storage.size(url) if url else None
         state = UNFINISHED if size is None else PUBLISHED
         when = None if size is None else _modified(url)
         files = None if size is None else 1
@@ -138,7 +140,7 @@ def _used(workspace: Workspace) -> dict[str, list[str]]:
             for folder in folders if key in plan else ():
                 used.setdefault(f"{folder}/{plan[key]}", []).append(name)
         parts = str(plan.get("tokenizer_url", "")).split("/")
-        if parts[-1] == "tokenizer.model" and len(parts) > 2:
+        if parts[-1].startswith(_TOKENIZER) and len(parts) > 2:
             used.setdefault(f"tokenizers/{parts[-2]}", []).append(name)
     return used
 

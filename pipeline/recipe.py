@@ -339,19 +339,54 @@ class Train(_Strict):
         return _positive(weights)
 
 
+def _token(value: Any) -> Any:
+    if isinstance(value, bool) or not (
+        isinstance(value, int) or (value and isinstance(value, str))
+    ):
+        raise ValueError("is neither a token's id nor its piece")
+    if isinstance(value, int) and value < 0:
+        raise ValueError("is below 0; a token's id is not")
+    return value
+
+
+def _frame(value: Any) -> Any:
+    return value if isinstance(value, bool) else _token(value)
+
+
+Token = Annotated[int | str, BeforeValidator(_token)]
+Frame = Annotated[bool | int | str, BeforeValidator(_frame)]
+
+
 class TokenizerSettings(_Strict):
-    """A SentencePiece model by path or URL, or one to train; and what frames a document."""
+    """A tokenizer's file by path or URL, or a vocabulary to train; and what frames a document.
+
+    The file is a SentencePiece `.model`, a `tokenizer.json` or a tiktoken ranks file. `bos` and `eos` begin
+    and end each document: the file's own token, none, or the one named. `pad` fills sequences, without loss;
+    by default the file's own, else `eos`, else id 0. `pattern` says how a ranks file other than OpenAI's cuts.
+    """
 
     model: str | None = None
     sha256: str | None = None
     train: Train | None = None
-    bos: bool = False
-    eos: bool = True
+    pattern: Literal["gpt2", "cl100k", "o200k"] | None = None
+    bos: Frame = False
+    eos: Frame = True
+    pad: Token | None = None
+
+    @property
+    def adds_bos(self) -> bool:
+        return self.bos is not False
+
+    @property
+    def adds_eos(self) -> bool:
+        return self.eos is not False
 
     @model_validator(mode="after")
     def _one_way(self) -> "TokenizerSettings":
         if (self.model is None) == (self.train is None):
             raise ValueError("a tokenizer has either 'model' or 'train'")
+        if self.train is not None and self.pattern is not None:
+            raise ValueError("'pattern' is of tiktoken ranks files; a trained vocabulary has none")
         return self
 
 

@@ -17,7 +17,8 @@ from coursepack.stages.rules import quotas_of, rules_of
 
 
 def check(recipe: Recipe) -> dict[str, list[Found]]:
-    """The files of each source; raises RecipeError or SourceError for the first thing that is wrong."""
+    """The files of each source; raises RecipeError, SourceError or TokenizerError for the first
+    thing that is wrong."""
     for source in recipe.source:
         source_layout(source)
     labels = _tagger_labels(recipe)
@@ -40,12 +41,23 @@ def check(recipe: Recipe) -> dict[str, list[Found]]:
     if recipe.tokenizer.train:
         for domain in recipe.tokenizer.train.weights:
             _check_domain("tokenizer.train.weights", domain, domains)
-    if recipe.tokenizer.model is not None and not storage.exists(recipe.tokenizer.model):
-        raise RecipeError(
-            f"tokenizer.model: there is no file {recipe.tokenizer.model!r}; give a SentencePiece .model "
-            'file, or train one: [tokenizer] train = { preset = "gemma" }'
-        )
+    _check_tokenizer(recipe)
     return {source.name: source_files(source) for source in recipe.source}
+
+
+def _check_tokenizer(recipe: Recipe) -> None:
+    """A given file is a tokenizer, and has the tokens that are to frame documents."""
+    settings = recipe.tokenizer
+    if settings.model is None:
+        return
+    if not storage.exists(settings.model):
+        raise RecipeError(
+            f"tokenizer.model: there is no file {settings.model!r}; give a SentencePiece .model file, a "
+            'tokenizer.json or a tiktoken ranks file, or train one: [tokenizer] train = { preset = "gemma" }'
+        )
+    from coursepack.tokenizers.model import load
+
+    load(settings.model, settings.sha256, settings)
 
 
 def _tagger_labels(recipe: Recipe) -> tuple[str, ...]:

@@ -163,7 +163,8 @@ class EncodeTask:
     def _encode(
         self, batch: pa.RecordBatch, file_no: int, kept: pa.Table, reader: Reader
     ) -> pa.Table:
-        tokenizer = load(self.tokenizer_url, self.tokenizer_sha256)
+        settings = self.recipe.tokenizer
+        tokenizer = load(self.tokenizer_url, self.tokenizer_sha256, settings)
         doc = doc_numbers(file_no, batch.column("place").to_numpy())
         known = kept["doc"].to_numpy()
         at = np.searchsorted(known, doc)
@@ -172,8 +173,9 @@ class EncodeTask:
         rows = kept.take(pa.array(at[hit]))
         batch = batch.filter(pa.array(hit))
         self._check_content(batch.column("text"), rows, file_no)
-        settings = self.recipe.tokenizer
-        offsets, ids = tokenizer.encode(reader.texts(batch), bos=settings.bos, eos=settings.eos)
+        offsets, ids = tokenizer.encode(
+            reader.texts(batch), bos=settings.adds_bos, eos=settings.adds_eos
+        )
         content = rows["content"].combine_chunks() if rows.num_rows else pa.array([], pa.binary(16))
         columns = {name: rows[name] for name in ("doc", "content", "source", "domain", "language")}
         return pa.table(

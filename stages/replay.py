@@ -24,7 +24,7 @@ from coursepack.stages.reader import Reader, reader_of
 from coursepack.stages.records import read_places
 from coursepack.stages.result import read_as
 from coursepack.stages.verdict import Check
-from coursepack.tokenizers.model import Tokenizer
+from coursepack.tokenizers.model import Tokenizer, load
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def open_origin(workspace: Workspace, name: str, manifest: Manifest) -> Origin:
     dataset = workspace.dataset("lineage", plan["decisions"])
     lineage = Lineage(dataset, read_as(f"{dataset.url}/manifest.json", orjson.loads)["bits"])
     splits_url = workspace.path("inventory", "splits.parquet")
-    return Origin(recipe, Tokenizer(model), lineage, splits_url)
+    tokenizer = load(url, manifest.tokenizer, recipe.tokenizer)
+    return Origin(recipe, tokenizer, lineage, splits_url)
 
 
 def replay(
@@ -177,7 +178,7 @@ def _again(
         pieces = [piece for piece in pieces if reader.may_be(piece.domain, subset)]
         given = {"text": column, "subset": pa.array([subset], pa.string())}
         edited = reader.texts(pa.RecordBatch.from_pydict(given))
-        ids = origin.tokenizer.encode(edited, bos=frame.bos, eos=frame.eos)[1]
+        ids = origin.tokenizer.encode(edited, bos=frame.adds_bos, eos=frame.adds_eos)[1]
         for piece in pieces:
             check.add(_run_problems(piece, ids, where), where=piece.where)
         _decode(origin, ids, edited[0].as_py(), where, round_trip, lost)
@@ -201,7 +202,7 @@ def _decode(
 ) -> None:
     """Decode a document; where it does not come back it is a problem, or `lost` to its tokenizer's nature."""
     frame, tokenizer = origin.recipe.tokenizer, origin.tokenizer
-    back = tokenizer.decode(ids[int(frame.bos) : len(ids) - int(frame.eos)])
+    back = tokenizer.decode(ids[int(frame.adds_bos) : len(ids) - int(frame.adds_eos)])
     check.checked += 1
     if back == tokenizer.read_back(text):
         return

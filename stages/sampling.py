@@ -16,7 +16,7 @@ from coursepack.pipeline.documents import CONTENT
 from coursepack.pipeline.errors import RecipeError, TokenizerError
 from coursepack.pipeline.hashing import fingerprint
 from coursepack.pipeline.progress import Progress
-from coursepack.pipeline.recipe import Recipe, Train
+from coursepack.pipeline.recipe import Recipe, TokenizerSettings, Train
 from coursepack.pipeline.workspace import Dataset, Record, Workspace
 from coursepack.stages.decide import Decided
 from coursepack.stages.drawing import DrawTask, draw, hash_order
@@ -51,7 +51,7 @@ def get_tokenizer(
     """
     settings = recipe.tokenizer
     if settings.model is not None:
-        return _kept_model(inventory.workspace, settings.model, settings.sha256)
+        return _kept_model(inventory.workspace, settings)
     assert settings.train is not None
     folder = inventory.workspace.path(
         "tokenizers",
@@ -95,13 +95,14 @@ def get_tokenizer(
     return url, tokenizer.sha256
 
 
-def _kept_model(workspace: Workspace, model: str, sha256: str | None) -> tuple[str, str]:
+def _kept_model(workspace: Workspace, settings: TokenizerSettings) -> tuple[str, str]:
     """A given model, copied to where all executors and every later `verify` find it."""
-    found = load(model, sha256).sha256
-    url = workspace.path("tokenizers", found[:20], "tokenizer.model")
+    assert settings.model is not None
+    tokenizer = load(settings.model, settings.sha256, settings)
+    url = workspace.path("tokenizers", tokenizer.sha256[:20], tokenizer.file_name)
     if not storage.exists(url):
-        storage.write_bytes(url, storage.read_bytes(model))
-    return url, found
+        storage.write_bytes(url, storage.read_bytes(settings.model))
+    return url, tokenizer.sha256
 
 
 def sample_rates(settings: Train, decided: Decided) -> dict[str, float]:

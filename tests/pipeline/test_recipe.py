@@ -205,6 +205,14 @@ WRONG: list[tuple[str, Any, str]] = [
      "tokenizer.train.preset: should be 'gemma' or 'llama-2' (found 'bert')"),
     ("tokenizer", {"train": {"weights": {"a": 0}}},
      "tokenizer.train.weights: the weight of 'a' is 0.0; weights are finite and above 0"),
+    ("tokenizer.eos", -1, "tokenizer.eos: is below 0; a token's id is not (found -1)"),
+    ("tokenizer.eos", "", "tokenizer.eos: is neither a token's id nor its piece (found '')"),
+    ("tokenizer.bos", 1.5, "tokenizer.bos: is neither a token's id nor its piece (found 1.5)"),
+    ("tokenizer.pad", True, "tokenizer.pad: is neither a token's id nor its piece (found True)"),
+    ("tokenizer.pattern", "gpt4",
+     "tokenizer.pattern: should be 'gpt2', 'cl100k' or 'o200k' (found 'gpt4')"),
+    ("tokenizer", {"train": {}, "pattern": "gpt2"},
+     "tokenizer: 'pattern' is of tiktoken ranks files; a trained vocabulary has none"),
     ("holdout", {}, "holdout.tokens: is missing"),
     ("holdout", {"tokens": 9, "length": 7},
      "holdout.length: should be greater than or equal to 8 (found 7)"),
@@ -357,10 +365,17 @@ def test_a_recipe_is_frozen() -> None:
             model.seed = 1  # type: ignore[union-attr]
 
 
+def test_tokens_that_frame_a_document() -> None:
+    for eos, adds in ((True, True), (False, False), (0, True), ("<|end|>", True)):
+        found = parse(RECIPE | {"tokenizer": {"model": "m", "eos": eos, "bos": eos}}).tokenizer
+        assert (found.eos, type(found.eos)) == (eos, type(eos))
+        assert (found.adds_eos, found.adds_bos) == (adds, adds)
+
+
 # Raised knowingly: results of older versions get another fingerprint.
 def test_fingerprints_are_pinned() -> None:
-    assert parse(RECIPE).fingerprint() == "9d3060bb9a27a85c9cd8"
-    assert parse(FULL).fingerprint() == "b3c661267d102cab392d"
+    assert parse(RECIPE).fingerprint() == "93e9df07c9bd91a4a1d7"
+    assert parse(FULL).fingerprint() == "2083b81c4c6b1e045490"
 
 
 def test_fingerprint_of_defaults_is_that_of_their_values() -> None:

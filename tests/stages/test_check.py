@@ -4,17 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from byte_level_files import byte_level_json
 
-from coursepack.pipeline.errors import RecipeError, SourceError
+from coursepack.pipeline.errors import RecipeError, SourceError, TokenizerError
 from coursepack.pipeline.recipe import parse
 from coursepack.stages.check import check
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> dict[str, Any]:
-    for name in ("pages/a.jsonl", "pages/b.jsonl", "pile.jsonl", "tokenizer.model"):
+    for name in ("pages/a.jsonl", "pages/b.jsonl", "pile.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}\n")
+    (tmp_path / "tokenizer.json").write_bytes(byte_level_json(["<end>"]))
     return {
         "name": "r",
         "workspace": str(tmp_path / "w"),
@@ -28,7 +30,7 @@ def table(tmp_path: Path) -> dict[str, Any]:
             "one": {"scope": ["web[lang=de]", "pile", "*"], "drop": "words < 5"},
             "two": {"scope": "law", "keep": "chars > 5"},
         },
-        "tokenizer": {"model": f"{tmp_path}/tokenizer.model"},
+        "tokenizer": {"model": f"{tmp_path}/tokenizer.json", "eos": "<end>"},
         "phase": [
             {"name": "p", "tokens": 9, "length": {"law": 16, "programs": 32, "default": 8}}
             | {"mixture": {"site": 0.25, "web[lang=de]": 0.25, "*": 0.25, "rest": 0.25}},
@@ -75,8 +77,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("rules", {"Odd": PART}, "a rule is called 'Odd'; names of rules are snake case"),
     ("rules", {"profiles": ["gofer"]}, "there is no profile 'gofer'; the profiles are gopher, code"),
     ("tokenizer", {"model": "nowhere.model"},
-     "tokenizer.model: there is no file 'nowhere.model'; give a SentencePiece .model file, or "
-     'train one: [tokenizer] train = { preset = "gemma" }'),
+     "tokenizer.model: there is no file 'nowhere.model'; give a SentencePiece .model file, a "
+     'tokenizer.json or a tiktoken ranks file, or train one: [tokenizer] train = { preset = "gemma" }'),
     ("tokenizer", {"model": None, "train": {"weights": {"lav": 1}}},
      "tokenizer.train.weights: no domain is called 'lav'; did you mean 'law'?"),
 ]  # fmt: skip
@@ -92,6 +94,27 @@ def test_what_does_not_exist_is_named(
     with pytest.raises(RecipeError) as caught:
         check(parse({k: {a: b for a, b in v.items() if b is not None} if isinstance(v, dict) else v
                      for k, v in table.items()}))  # fmt: skip
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        ({"eos": "<eos>"}, "tokenizer.eos: the tokenizer has no piece '<eos>'; its special tokens are '<end>'"),
+        ({"eos": 999}, "tokenizer.eos: the tokenizer has no token 999; ids go from 0 to 256"),
+        ({"pad": "<pad>"}, "tokenizer.pad: the tokenizer has no piece '<pad>'; its special tokens"),
+        ({"eos": True}, "the tokenizer's file does not say which token is eos; name it in the recipe, "),
+        ({"bos": True}, "the tokenizer's file does not say which token is bos; name it in the recipe, "),
+        ({"pattern": "gpt2"}, "tokenizer.pattern is 'gpt2', but the tokenizer is no tiktoken ranks file"),
+        ({"sha256": "0" * 64}, "the tokenizer at "),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_must_have_its_tokens(
+    table: dict[str, Any], update: dict[str, Any], said: str
+) -> None:
+    table["tokenizer"] |= update
+    with pytest.raises(TokenizerError) as caught:
+        check(parse(table))
     assert str(caught.value).startswith(said)
 
 

@@ -3,14 +3,17 @@ import hashlib
 import io
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
 import sentencepiece
+from byte_level_files import byte_level_json, ranks_file
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from coursepack.pipeline.errors import TokenizerError
+from coursepack.pipeline.recipe import TokenizerSettings
 from coursepack.tokenizers.model import Tokenizer, load
 from coursepack.tokenizers.sentencepiece_proto import read_spec
 from coursepack.tokenizers.train import train
@@ -66,6 +69,63 @@ def test_load_once(tmp_path: Path) -> None:
         load(str(path), "0" * 64)
     with pytest.raises(TokenizerError, match=r"no tokenizer at '.*b\.model'"):
         load(str(tmp_path / "b.model"))
+
+
+def test_the_kind_is_told_by_content(tmp_path: Path) -> None:
+    files = {
+        "tokenizer.model": model(),
+        "tokenizer.json": byte_level_json(["<end>"]),
+        "tokenizer.tiktoken": ranks_file(),
+    }
+    for name, data in files.items():
+        pattern = "gpt2" if name == "tokenizer.tiktoken" else None
+        found = Tokenizer(data, pattern=pattern)
+        assert found.file_name == name
+        assert found.exact
+        assert found.sha256 == hashlib.sha256(data).hexdigest()
+        (tmp_path / "any name").write_bytes(data)
+        settings = TokenizerSettings(model="any name", pattern=pattern, eos=False)
+        again = load(str(tmp_path / "any name"), found.sha256, settings)
+        assert again.vocab_size == found.vocab_size
+    with pytest.raises(TokenizerError, match="is no tiktoken ranks file"):
+        Tokenizer(model(), pattern="gpt2")
+
+
+def test_begin_end_and_pad_by_name() -> None:
+    data = byte_level_json(["<begin>", "<end>"])
+    plain = Tokenizer(data)
+    named = plain.naming(bos="<begin>", eos="<end>", pad=3)
+    assert (named.bos_id, named.eos_id, named.pad_id) == (256, 257, 3)
+    assert (plain.bos_id, plain.eos_id, plain.pad_id) == (None, None, None)
+    text = pa.array(["a", None])
+    assert named.encode(text, bos=True, eos=True)[1].tolist() == [256, 64, 257, 256, 257]
+    assert named.decode([256, 64, 257]) == "a"
+    with pytest.raises(
+        TokenizerError, match=r'which token is eos; name it .*\] eos = "\.\.\.", or go'
+    ):
+        plain.encode(text, eos=True)
+    llama = Tokenizer(model("llama-2"))
+    assert llama.naming(pad="<unk>").pad_id == 0
+    with pytest.raises(
+        TokenizerError, match=r"no piece '<pad>'; its special tokens are '<s>', '</s>'"
+    ):
+        llama.naming(pad="<pad>")
+
+
+def test_load_from_any_file_system() -> None:
+    with fsspec.open("memory://hub/org/name/tokenizer.json", "wb") as out:
+        out.write(byte_level_json(["<end>"]))
+    settings = TokenizerSettings(model="m", eos="<end>")
+    found = load("memory://hub/org/name/tokenizer.json", None, settings)
+    assert (found.eos_id, found.vocab_size) == (256, 257)
+    with pytest.raises(TokenizerError, match=r"no tokenizer at 'memory://hub/other\.json'; give a"):
+        load("memory://hub/other.json")
+
+
+def test_what_a_text_becomes_once_decoded() -> None:
+    gemma, text = Tokenizer(model()), "a ▁b\n"
+    assert gemma.read_back(text) == "a  b\n"
+    assert gemma.decode(gemma.encode(pa.array([text]))[1]) == "a  b\n"
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk", model()[:-3], b"\x0a\xff", b"\x12\x00"], ids=repr)

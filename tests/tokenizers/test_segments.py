@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coursepack.pipeline.arrow import text_buffers
-from coursepack.tokenizers.segments import LONGEST_CACHED_BYTES, SegmentEncoder, is_exact
+from coursepack.tokenizers.cache import LONGEST_CACHED_BYTES
+from coursepack.tokenizers.segments import SegmentEncoder, is_exact
 from coursepack.tokenizers.sentencepiece_proto import read_spec
 from coursepack.tokenizers.train import train
 
@@ -179,7 +180,7 @@ def test_slices_nulls_and_empty_arrays() -> None:
 
 
 def test_rounds_that_end_inside_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coursepack.tokenizers.segments._ROUND", 7)
+    monkeypatch.setattr("coursepack.tokenizers.cache._ROUND", 7)
     assert_same(model("gemma"), ["", *FOREIGN, "", *ODD, real_texts()[0][:3000], ""])
 
 
