@@ -81,7 +81,7 @@ def compare(at: Bench, file: Path, pattern: str | None) -> None:
     rates = []
     for state, used in zip(("cold", "warm"), ours.used, strict=True):
         record(at, OURS, coursepack_version(), file, ours, used, state=state, compiled=True)
-        rates.append((f"{OURS}, {state}", at.corpus.mb / used.cpu_s))
+        rates.append((f"{OURS}, {state}", per_core_s(at, used)))
     if importlib.util.find_spec(peer) is None:
         say(f"{peer} is not installed: {file.name} is not compared")
         return
@@ -89,9 +89,14 @@ def compare(at: Bench, file: Path, pattern: str | None) -> None:
     if theirs.ids != ours.ids:
         raise SystemExit(f"{file.name}: {OURS} and {peer} give other ids: a bug")
     record(at, peer, importlib.metadata.version(peer), file, theirs, theirs.used[0])
-    least = at.corpus.mb / theirs.used[0].cpu_s
+    least = per_core_s(at, theirs.used[0])
     for name, rate in [*rates, (peer, least)]:
         say(f"{file.name:30}{name:25}{rate:10.2f} MB per core-s{rate / least:9.2f}")
+
+
+def per_core_s(at: Bench, used: Used) -> float:
+    """MB a core-second; infinite below the clock's tick."""
+    return at.corpus.mb / used.cpu_s if used.cpu_s else float("inf")
 
 
 def record(

@@ -1,16 +1,18 @@
 """`coursepack whatif` on millions of documents: how long an answer takes, and how far a sample's is from the truth.
 
 No text is read. Measurements are made up, with the columns and types that measure writes: documents of six sources and
-five domains, a fifth of them in clusters of duplicates. Jobs: `whatif_rule` (one rule changed), `whatif_curve`
-(the rule, and a curve of 20 thresholds) and `whatif_sample` (the rule on a fifth more documents than are read
-exactly, beside the true answer). Each question is asked in a process of its own, as the command does.
+five domains, a fifth of them in clusters of duplicates; and decided on, by the rules of decide. Jobs: `whatif_rule`
+(one rule changed), `whatif_curve` (the rule, and a curve of 20 thresholds), both again as `whatif_rule_judged` and
+`whatif_curve_judged` (no decisions to read, so that all rules are judged), and `whatif_sample` (the rule on a fifth
+more documents than are read exactly, beside the true answer). Each question is asked in a process of its own, as the
+command does.
 """
 
 import argparse
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,15 +24,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from measuring import Bench, Corpus, Meter, coursepack_version, say
 
-from coursepack.pipeline.documents import MEASURED_RECORD, PLACE_BITS, SAMPLES
+from coursepack.pipeline.documents import DECISIONS, MEASURED_RECORD, PLACE_BITS, SAMPLES
 from coursepack.pipeline.recipe import Recipe, parse
-from coursepack.pipeline.workspace import Dataset, Record, Workspace
+from coursepack.pipeline.workspace import Record, Workspace
 from coursepack.stages import whatif as stage
 from coursepack.stages.catalogue import group_schema
 from coursepack.stages.components import COMPONENTS, GROUP
-from coursepack.stages.decide import Reading
+from coursepack.stages.decide import NEAR, Reading, SliceWriter, failed_rules, first_reasons
 from coursepack.stages.inventory import Inventory, group_name, take_inventory
-from coursepack.stages.measure import Measured, datasets_of
+from coursepack.stages.measure import datasets_of
+from coursepack.stages.published import measurements
 from coursepack.stages.rules import rules_of
 from coursepack.stages.whatif import Answer, Changes, Yield
 
@@ -120,7 +123,7 @@ def source_of(file: int) -> int:
 
 
 def make(folder: Path, documents: int, group_documents: int = GROUP_DOCUMENTS) -> Made:
-    """Measurements of BEYOND times as many `documents`, and which are duplicates, as curate leaves them."""
+    """What curate leaves of BEYOND times as many `documents`: measurements, duplicates and decisions."""
     made = Made(folder, -(-int(documents * BEYOND) // group_documents))
     made.file(0).parent.mkdir(parents=True)
     for number in range(made.files):
@@ -133,9 +136,11 @@ def make(folder: Path, documents: int, group_documents: int = GROUP_DOCUMENTS) -
     for number, inventory in inventories.items():
         recipe = made.recipe(number)
         read = np.isin(docs >> PLACE_BITS, list(inventory.sources))
-        measured = Measured(datasets_of(recipe, workspace), {})
-        name = Reading(recipe, inventory, measured).duplicates_fingerprint()
-        _publish_clusters(workspace.dataset("components", name), docs[read])
+        signals = {name for rule in rules_of(recipe) for name in rule.fires.signals}
+        reading = Reading(recipe, inventory, measurements(recipe, inventory, signals))
+        clusters = _clusters(docs[read])
+        _publish_clusters(reading, clusters)
+        _publish_decisions(reading, clusters)
     return made
 
 
@@ -215,8 +220,8 @@ def _count(chance: np.random.Generator, rows: int, mean: float, sigma: float) ->
     return found
 
 
-def _publish_clusters(dataset: Dataset, docs: np.ndarray) -> None:
-    """Clusters of 2 to 20, most of them small, of any documents, whatever their sources."""
+def _clusters(docs: np.ndarray) -> pa.Table:
+    """Clusters of 2 to 20, most of them small, of any documents, whatever their sources: COMPONENTS."""
     chance = np.random.default_rng(SEED)
     members = chance.permutation(docs)[: int(len(docs) * CLUSTERED)]
     sizes = np.minimum(chance.zipf(2.5, len(members)) + 1, 20)
@@ -224,11 +229,63 @@ def _publish_clusters(dataset: Dataset, docs: np.ndarray) -> None:
     cluster = np.repeat(np.arange(len(sizes)), sizes)[: len(members)]
     least = np.minimum.reduceat(members, np.flatnonzero(np.diff(cluster, prepend=-1)))
     order = np.argsort(members)
-    table = pa.table([members[order], least[cluster][order]], schema=COMPONENTS)
+    return pa.table([members[order], least[cluster][order]], schema=COMPONENTS)
+
+
+def _publish_clusters(reading: Reading, clusters: pa.Table) -> None:
+    workspace = reading.inventory.workspace
+    dataset = workspace.dataset("components", reading.duplicates_fingerprint())
     with dataset.attempt(GROUP, COMPONENTS) as out:
-        out.write(table)
+        out.write(clusters)
     assert out.record
     dataset.publish([out.record], {})
+
+
+def _publish_decisions(reading: Reading, clusters: pa.Table) -> None:
+    """What decide says, without Spark: of a cluster the best member that fails no rule stays."""
+    rules = rules_of(reading.recipe)
+    failed = {}
+    eligible = []
+    for group in reading.inventory.groups:
+        table = _named(reading, group, [n for n in reading.measured.records if n != "record"])
+        failed[group] = failed_rules(rules, table)
+        passing = table.select(_ORDER[1:]).filter(pa.array(failed[group] == 0))
+        eligible.append(passing.join(clusters, "doc", join_type="inner"))
+    best = pa.concat_tables(eligible).sort_by([(name, "ascending") for name in _ORDER])
+    same = np.diff(best["component"].to_numpy(), prepend=-1) == 0
+    lost = best["doc"].filter(pa.array(same)).combine_chunks()
+    name = reading.fingerprint(rules)
+    dataset = reading.inventory.workspace.dataset("decisions", name)
+    records = []
+    for group in reading.inventory.groups:
+        table = _named(reading, group, ["language"])
+        reason = first_reasons(rules, failed[group], table["reject"])
+        reason = pc.if_else(pc.is_in(table["doc"], lost), NEAR, reason)
+        more = {"failed": pa.array(failed[group]), "reason": reason, "keep": pc.is_null(reason),
+                "survivor": pa.nulls(len(reason), pa.int64()), "group": reason}  # fmt: skip
+        for column, values in more.items():
+            table = table.append_column(column, values)
+        decided = table.select([*DECISIONS.names, "group"]).combine_chunks()
+        records.append(SliceWriter(dataset)(group_name(group), iter(decided.to_batches())))
+    dataset.publish(records, {})
+
+
+# of the members of a cluster the first in this order is the best
+_ORDER = ["component", "rank", "content", "metadata", "source", "doc"]
+
+
+def _named(reading: Reading, group: int, column_groups: Sequence[str]) -> pa.Table:
+    """The records of a group, with columns beside them, source, domain and rank (0 is the highest priority's)."""
+    table = reading.measured.read("record", group)
+    for name in column_groups:
+        more = reading.measured.read(name, group)
+        for column in more.schema.names[1:]:
+            table = table.append_column(column, more[column])
+    [(file_no, _)] = reading.inventory.splits(group)
+    source = reading.recipe.source[reading.inventory.sources[file_no]]
+    for name, value in (("source", source.name), ("domain", source.domain), ("rank", -source.priority)):  # fmt: skip
+        table = table.append_column(name, pa.array([value] * table.num_rows))
+    return table
 
 
 # The questions
@@ -242,9 +299,15 @@ class Asked:
     seconds: float
 
 
-def ask(made: Made, files: int, changes: Changes, most: int | None = None) -> Asked:
-    """What `whatif` says of the first `files` files; a sample of `most` documents, if they have more."""
-    with patch.object(stage, "MOST_DOCUMENTS", most or stage.MOST_DOCUMENTS):
+def ask(
+    made: Made, files: int, changes: Changes, most: int = stage.MOST_DOCUMENTS, judged: bool = False
+) -> Asked:
+    """What `whatif` says of the first `files` files; a sample of `most` documents, if they have more.
+
+    Where `judged`, it finds no decisions and judges all rules.
+    """
+    decisions = (lambda *_: None) if judged else stage.decisions
+    with patch.multiple(stage, MOST_DOCUMENTS=most, decisions=decisions):
         start = time.monotonic()
         answer = stage.whatif(made.recipe(files), changes)
         return Asked(answer, time.monotonic() - start)
@@ -292,13 +355,19 @@ def _change(of: Yield, what: str) -> int:
 
 def measure(at: Bench, made: Made, files: int) -> None:
     """Write the records."""
-    jobs = {"whatif_rule": (files, RULE), "whatif_curve": (files, CURVE)}
-    if made.files * GROUP_DOCUMENTS > stage.MOST_DOCUMENTS:
-        jobs["whatif_sample"] = (made.files, RULE)
-    for job, (read, changes) in jobs.items():
+    most = stage.MOST_DOCUMENTS
+    jobs = {
+        "whatif_rule": (files, RULE, most, False),
+        "whatif_curve": (files, CURVE, most, False),
+        "whatif_rule_judged": (files, RULE, most, True),
+        "whatif_curve_judged": (files, CURVE, most, True),
+    }
+    if made.files * GROUP_DOCUMENTS > most:
+        jobs["whatif_sample"] = (made.files, RULE, most, False)
+    for job, (read, changes, *how) in jobs.items():
         say(job)
         with Meter() as meter:
-            asked = apart(ask, made, read, changes)
+            asked = apart(ask, made, read, changes, *how)
         counts = {
             "documents": asked.answer.total.read,
             "clustered": CLUSTERED,

@@ -116,6 +116,19 @@ def _share(text: str) -> float:
     return share
 
 
+def _quantity(text: str) -> int:
+    """`20MB`, `1.6B` or a plain number."""
+    from coursepack.pipeline.recipe import quantity
+
+    try:
+        found = int(quantity(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} {error}") from None
+    if found < 1:
+        raise typer.BadParameter(f"{text!r} is nothing; give 1 or more")
+    return found
+
+
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a TOML file.")]
 Where = Annotated[
     str, typer.Argument(metavar="WORKSPACE", help="A workspace's folder, or a recipe file.")
@@ -394,6 +407,84 @@ def tagger_train(
         return
     show(tagger_parts(trained))
     typer.echo(recipe_lines(trained))
+
+
+tokenizer_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Vocabularies: side by side."
+)
+app.add_typer(tokenizer_app, name="tokenizer")
+
+
+@tokenizer_app.command("compare")
+def tokenizer_compare(
+    tokenizers: Annotated[
+        list[str],
+        typer.Argument(metavar="A B...", help="Tokenizer files. Others are measured by the first."),
+    ],
+    on: Annotated[
+        list[str],
+        typer.Option(
+            metavar="W",
+            help="A recipe file, workspace or result: its kept documents that no vocabulary was trained on. "
+            "Or files, folders or globs of documents; may be repeated.",
+        ),
+    ],
+    sample: Annotated[
+        int, typer.Option(metavar="BYTES", parser=_quantity, help="Text to draw, about.")
+    ] = "20MB",  # type: ignore[assignment]  # the parser reads it
+    hidden: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="The model's hidden size: what embeddings cost."),
+    ] = None,
+    parameters: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=_quantity,
+            help="The model's parameters with the first vocabulary, embedding tied, such as 1.6B.",
+        ),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Its layers: what attention costs.")
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Its context, in tokens of the first tokenizer."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which recipe, where there are several.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a page of charts and tables.")
+    ] = None,
+    master: Master = None,
+    allow_code: AllowCode = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare tokenizers on text that they were not trained on.
+
+    Bytes and characters a token, tokens a word, split words, bytes and unknowns, pieces never used; by domain,
+    language and programming language. With --hidden also what each vocabulary costs a model.
+    """
+    from coursepack.jobs.compare_tokenizers import compare_tokenizers as job
+    from coursepack.jobs.comparison import comparison_page, comparison_parts
+    from coursepack.jobs.tables import show
+    from coursepack.tokenizers.cost import Shape
+
+    if hidden is None and (parameters or layers or context):
+        raise typer.BadParameter("--parameters, --layers and --context go with --hidden")
+    shape = None if hidden is None else Shape(hidden, parameters, layers, context)
+    with _given_session("tokenizer compare", master) as spark:
+        found = job(tokenizers, on, sample, shape, spark, _progress(quiet), allow_code, name)
+    if html is not None:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(comparison_page(found), "utf-8")
+        typer.echo(f"wrote {html}", err=True)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        show(comparison_parts(found))
 
 
 @app.command()

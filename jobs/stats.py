@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coursepack.pipeline import storage
+from coursepack.pipeline.database import connect
 from coursepack.pipeline.errors import RecipeError, WorkspaceError
 from coursepack.pipeline.recipe import load
 from coursepack.pipeline.workspace import Workspace
@@ -160,9 +161,7 @@ def funnel_stats(result: Result, by: Sequence[str] = FUNNEL_KEYS) -> pa.Table:
 
 
 def _query(sql: str, **tables: pa.Table) -> pa.Table:
-    import duckdb
-
-    with duckdb.connect() as connection:
+    with connect() as connection:
         for name, table in tables.items():
             connection.register(name, table)
         return connection.sql(sql).to_arrow_table()

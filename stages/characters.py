@@ -142,6 +142,21 @@ def load8(data: np.ndarray, i: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
+def store8(held: Any, data: np.ndarray, i: Any) -> None:
+    """Write a uint64 as the eight bytes from byte i, the lowest first: one store to LLVM. Inside kernels."""
+    j = uint64(i)
+    for k in range(8):
+        data[j + uint64(k)] = held >> uint64(8 * k) & uint64(0xFF)
+
+
+@njit(nogil=True, cache=True)
+def without(held: Any, byte: Any) -> Any:
+    """Whether none of eight bytes is `byte`, which stands eight times in its argument. Inside kernels."""
+    held ^= byte
+    return (held - uint64(0x0101010101010101)) & ~held & uint64(0x8080808080808080) == 0
+
+
+@njit(nogil=True, cache=True)
 def load_few(data: np.ndarray, i: Any, end: Any) -> Any:
     """The one to eight bytes data[i:end] like `load8`, with zeros above them; inside kernels."""
     width = uint64(end) - uint64(i)

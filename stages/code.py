@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit, types
+from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, OWN_UNIT, WORD, characters, decode
+from coursepack.stages.characters import (
+    BYTES,
+    INDEX,
+    OWN_UNIT,
+    WORD,
+    characters,
+    decode,
+    load8,
+    without,
+)
 from coursepack.stages.comments import (
     FAMILIES,
     NO_FAMILY,
@@ -121,6 +130,9 @@ def _matches(paths: pa.Array, pattern: str) -> np.ndarray:
     return matches
 
 
+_NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
+
+
 @cache
 def _token_tables() -> tuple[np.ndarray, np.ndarray]:
     """By code point its class, and whether it is a letter, as bit _LETTER; by the classes of a character and
@@ -165,16 +177,16 @@ def _count_tokens(
         tails = letters = tokens = np.int64(0)
         before, code_before = np.int64(7), np.int64(-1)
         while i < end:
-            byte = data[i]
+            byte = data[uint64(i)]  # an index that is not negative saves its test
             if byte < 0x80:
                 kind, code = np.int64(classes[byte]), np.int64(byte)
                 i += 1
             else:
                 code, width = decode(data, i, end)
-                kind = np.int64(classes[code])
+                kind = np.int64(classes[uint64(code)])
                 tails += width - 1
                 i += width
-            start = np.int64(starts[before << 3 | (kind & 7)])
+            start = np.int64(starts[uint64(before << 3 | (kind & 7))])
             if start == 2:
                 start = np.int64(code != code_before)
             tokens += start
@@ -230,6 +242,8 @@ def _count_lines(
             if not blank:
                 found = _fence(data, first, i, end)
             text = i + found
+            while i + 8 <= end and without(load8(data, i), _NEWLINES):
+                i += 8
             while i < end and data[i] != 0x0A:
                 i += 1
             inside = fence > 0

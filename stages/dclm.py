@@ -25,6 +25,7 @@ from coursepack.stages.characters import (
     characters,
     code_point_runs,
     decode,
+    without,
 )
 from coursepack.stages.copies import STEP, clear, earlier, table_size
 from coursepack.stages.pieces import (
@@ -340,13 +341,6 @@ def _segment(
 
 
 @njit(nogil=True, cache=True)
-def _without(held: Any, byte: Any) -> Any:
-    """Whether none of the eight bytes is `byte`, which stands eight times in its argument."""
-    held ^= byte
-    return (held - uint64(0x0101010101010101)) & ~held & uint64(0x8080808080808080) == 0
-
-
-@njit(nogil=True, cache=True)
 def _count_symbols(data: np.ndarray, start: Any, end: Any) -> Any:
     """How often `#`, `...`, `. . .` and `…` occur, each by itself."""
     symbols = 0
@@ -357,9 +351,9 @@ def _count_symbols(data: np.ndarray, start: Any, end: Any) -> Any:
         if i + 8 <= end:
             held = load8(data, i)
             if (
-                _without(held, uint64(0x2E2E2E2E2E2E2E2E))
-                and _without(held, uint64(0x2323232323232323))
-                and _without(held, uint64(0xA6A6A6A6A6A6A6A6))
+                without(held, uint64(0x2E2E2E2E2E2E2E2E))
+                and without(held, uint64(0x2323232323232323))
+                and without(held, uint64(0xA6A6A6A6A6A6A6A6))
             ):
                 i += 8
                 continue

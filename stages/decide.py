@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
 from coursepack.pipeline.arrow import fixed_rows, text_buffers, totals
+from coursepack.pipeline.database import connect
 from coursepack.pipeline.documents import CHOSEN, DECISIONS, PLACE_BITS, REJECTS
 from coursepack.pipeline.errors import SourceError, WorkspaceError
 from coursepack.pipeline.hashing import choice, fingerprint
@@ -256,7 +256,7 @@ def failed_rules(rules: tuple[Rule, ...], table: pa.Table) -> np.ndarray:
         f"if(({scope_sql(rule).duckdb}) and ({verdict_sql(rule).duckdb}), {1 << number}, 0)"
         for number, rule in enumerate(rules)
     )
-    with duckdb.connect(config={"threads": 1}) as connection:
+    with connect(1) as connection:
         connection.register("signals", table)
         found = connection.sql(
             f"select if(reject is null, {bits}, 0)::bigint as failed from signals"

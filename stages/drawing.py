@@ -34,6 +34,9 @@ class DrawTask(ABC):
 
     schema: ClassVar[pa.Schema]  # of the sample: `order`, `content` and what the sample is for
     salt: ClassVar[str]  # one sample is no part of another
+    # where in the order of hashes it is taken: two ends of one salt's have nothing in common while the rates
+    # of a label add up to 1 at most
+    from_end: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]]  # of the decisions, for `labels_of`
 
     workspace: Workspace
@@ -49,7 +52,7 @@ class DrawTask(ABC):
 
     @abstractmethod
     def rows(self, chosen: pa.Table, batch: pa.RecordBatch, reader: Reader) -> pa.Table:
-        """The sample's rows of records of a batch, and `chosen` of them: (doc, content, label, order)."""
+        """The sample's rows of records of a batch, and `chosen` of them: see `_chosen`."""
 
     def __call__(self, group: int) -> Iterator[tuple[str, Record]]:
         name = group_name(group)
@@ -72,7 +75,7 @@ class DrawTask(ABC):
         yield "sample", out.record
 
     def _chosen(self, decisions: pa.Table) -> pa.Table:
-        """(doc, content, label, order) of the documents to take, ascending by doc."""
+        """(doc, content, label, order, *columns) of the documents to take, ascending by doc."""
         kept = decisions.filter(decisions["keep"])
         label = self.labels_of(kept)
         content = kept["content"].combine_chunks() if kept.num_rows else pa.array([], CONTENT)
@@ -80,8 +83,11 @@ class DrawTask(ABC):
         codes = label.dictionary_encode(null_encoding="encode")
         rates = [self.rates.get(name, 0.0) for name in codes.dictionary.to_pylist()]
         limits = np.array([int(rate * (1 << CHOICE_BITS)) for rate in rates], np.int64)
-        taken = order < limits[codes.indices.to_numpy()]
+        limit = limits[codes.indices.to_numpy()]
+        taken = order >= (1 << CHOICE_BITS) - limit if self.from_end else order < limit
         table = pa.table({"doc": kept["doc"], "content": content, "label": label, "order": order})
+        for name in self.columns:
+            table = table.append_column(name, kept[name])
         return table.filter(pa.array(taken))
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
+from coursepack.pipeline.database import connect
 from coursepack.stages.rules import Rule, scope_sql, verdict_sql
 
 EACH = 3  # documents a side
@@ -42,7 +42,7 @@ def examples(rules: Sequence[Rule], documents: pa.Table) -> tuple[Example, ...]:
         compared = _COMPARISON.fullmatch(rule.fires.text)
         near = f'abs("{compared[1]}" - ({compared[2]}))' if compared else "lot"
         for dropped in (True, False):
-            with duckdb.connect(config={"threads": 1}) as connection:
+            with connect(1) as connection:
                 connection.register("documents", documents)
                 rows = connection.sql(
                     f"""select * from documents

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numba import njit, types
 
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, characters, decode
+from coursepack.stages.characters import BYTES, INDEX, characters, decode, load8, without
 from coursepack.stages.linear import best_labels, load_classifier, sum_lines
 
 # Of 9,648 labelled texts in 30 languages (documentation, novels, Bible, Wikipedia), 5 windows of 200 bytes
@@ -28,6 +28,7 @@ SURE = 0.7
 _LEAST_PROSE = 100
 # A window's bounds move up to so many bytes to the next space; mark-up ends within so many.
 _WORD, _TAG, _CODE_SPAN = 40, 300, 100
+_BACKTICKS, _TILDES = np.uint64(0x6060606060606060), np.uint64(0x7E7E7E7E7E7E7E7E)
 
 
 def identify(text: Text, model: str) -> tuple[pa.Array, pa.Array]:
@@ -132,9 +133,15 @@ def _prose(data: np.ndarray, start: int, end: int, spans: np.ndarray) -> tuple[i
     mark = 0  # of the block we are in
     a = i = start
     while i < end:
-        if data[i] != 0x60 and data[i] != 0x7E:
+        while i + 8 <= end:
+            held = load8(data, i)
+            if not (without(held, _BACKTICKS) and without(held, _TILDES)):
+                break
+            i += 8
+        while i < end and data[i] != 0x60 and data[i] != 0x7E:
             i += 1
-            continue
+        if i == end:
+            break
         found = _fence(data, i, start, end)
         if found == 0 or (mark != 0 and found != mark):
             i += 1
@@ -262,6 +269,14 @@ def _sample(
             for k in range(count):
                 i, last = max(a, spans[k, 0]), min(b, spans[k, 1])
                 while i < last:
+                    byte = data[i]
+                    letter = 0x61 <= byte | 0x20 <= 0x7A
+                    if byte == 0x20 or (letter and byte != 0x68 and byte != 0x77):  # h and w: URLs
+                        samples[n] = byte
+                        n += 1
+                        letters[row, w] += letter
+                        i += 1
+                        continue
                     after = _markup_end(data, i, spans[k, 1])
                     if after > i:
                         i = after

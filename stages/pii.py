@@ -38,10 +38,12 @@ from coursepack.stages.pii_checks import (
     cards,
     emails,
     ibans,
+    id_words,
     ipv4s,
     ipv6s,
     national_ids,
     phones,
+    tells_phone,
 )
 from coursepack.stages.spans import Spans, collect, count_kinds
 
@@ -60,6 +62,8 @@ _FAMILY = {
 }
 KINDS = tuple(_FAMILY)
 _PHONE = KINDS.index("phone")
+_IDS = sum(ID_BITS.values())
+_MANY, _APART = 8, 400  # numbers of a table, and how many bytes there are to each at most
 # Kind -> the bit of candidates for it, and its check; of those that need no more than the bytes.
 _CHECKS = {
     0: (EMAIL, emails),
@@ -156,6 +160,9 @@ def confirm(text: Text, candidates: Candidates, policy: PiiPolicy) -> Spans:
     finds: list[tuple[int, int, int, int, int]] = []
     stand_ins: dict[bytes, int] = {}
     view, texts = data.data, _Texts(offsets, data)
+    # In tables of numbers the words of registers are looked for once, not round each number.
+    numbers_in = np.bincount(candidates.rows, candidates.bits & _IDS != 0, len(offsets) - 1)
+    is_table = (numbers_in >= _MANY) & (numbers_in * _APART > np.diff(offsets))
     for row, start, end, bits in zip(
         candidates.rows.tolist(),
         candidates.starts.tolist(),
@@ -163,6 +170,8 @@ def confirm(text: Text, candidates: Candidates, policy: PiiPolicy) -> Spans:
         candidates.bits.tolist(),
         strict=True,
     ):
+        if is_table[row] and not (bits := texts.without_silent(row, bits)):
+            continue
         first, last = int(offsets[row]), int(offsets[row + 1])
         low, high = max(first + start - MARGIN, first), min(first + end + MARGIN_BEHIND, last)
         window = bytes(view[low:high])
@@ -190,6 +199,13 @@ class _Texts:
             self._known[row, words] = found is not None
         return self._known[row, words]
 
+    def without_silent(self, row: int, bits: int) -> int:
+        """The bits but those of registers that need words of which the text holds none."""
+        for name, bit in ID_BITS.items():
+            if bits & bit and (words := id_words(name)) and not self.mention(row, words):
+                bits ^= bit
+        return bits
+
 
 def _check(
     window: bytes,
@@ -203,7 +219,8 @@ def _check(
     for kind, (bit, check) in _CHECKS.items():
         if bits & bit:
             yield from ((a, b, kind) for a, b in check(window, start))
-    regions = (None,) * (bits & PHONE != 0) + policy.regions * (bits & NATIONAL_PHONE != 0)
+    national = bits & NATIONAL_PHONE and tells_phone(window, start, end)
+    regions = (None,) * (bits & PHONE != 0) + policy.regions * bool(national)
     for region in regions:
         yield from ((a, b, _PHONE) for a, b in phones(window, start, end, region))
     for kind, name in enumerate(NATIONAL_IDS, KINDS.index(NATIONAL_IDS[0])):

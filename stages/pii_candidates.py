@@ -269,7 +269,7 @@ def _scan(
         run_start, run_digits = begin, 0  # groups that a national phone number may span
         i = begin
         while i < end:
-            if not table[data[i]] & _TRIGGER:
+            if not table[data[uint64(i)]] & _TRIGGER:
                 i += 1
                 continue
             if data[i] == 0x40:
@@ -317,7 +317,13 @@ def _scan(
                 bits = lone[length] & wanted if length < len(lone) else 0
                 if bits & _DNI and not _letter_follows(data, table, i, end):
                     bits ^= _DNI
-                if bits and not inside_word:
+                if i < end and table[data[i]] & _LETTER:
+                    bits &= _DNI
+                # tables hold long decimal fractions by the thousand
+                fraction = before == 0x2E or (
+                    i + 1 < end and data[i] == 0x2E and table[data[i + 1]] & _DIGIT
+                )
+                if bits and not inside_word and not fraction:
                     count = _put(found, count, row, start, i, bits)
                 if nibbles > uint64(15):
                     for k in range(len(shapes)):
@@ -326,7 +332,11 @@ def _scan(
                             count = _put(found, count, row, first, i, shape_bits[k])
             # Phone numbers.
             plus = start - 2 if before == 0x28 else start - 1
-            if wanted & PHONE and plus >= begin and data[plus] == 0x2B:
+            # no country code begins with 0; behind a word, as in `1.5e+10`, it is none
+            may_call = plus >= begin and data[plus] == 0x2B and data[start] != 0x30
+            if may_call and plus > begin and table[data[plus - 1]] & _WORD:
+                may_call = False
+            if wanted & PHONE and may_call:
                 stop = _phone_end(data, table, start, end)
                 if stop > 0:
                     count = _put(found, count, row, plus - 1, stop, PHONE)

@@ -296,9 +296,6 @@ def phones(window: bytes, start: int, end: int, region: str | None) -> Found:
     # The library takes 0.1 ms a number, so it sees no other number than the flagged one.
     low = max(start - 2, 0)
     text = _text(window[low : end + _PHONE_TAIL])
-    words = region and _PHONE_WORDS.search(_text(window[max(start - _PHONE_NEAR, 0) : end]))
-    if region and not words and not _PHONE_FORM.search(text):
-        return
     leniency = Leniency.STRICT_GROUPING if region else Leniency.VALID
     for match in PhoneNumberMatcher(text, region, leniency):
         raw = match.raw_string
@@ -317,6 +314,13 @@ def phones(window: bytes, start: int, end: int, region: str | None) -> Found:
             yield first, first + len(raw.encode("utf-8", "surrogateescape"))
 
 
+def tells_phone(window: bytes, start: int, end: int) -> bool:
+    """Whether a word before a number in national form, or its form, may be a phone number's."""
+    text = _text(window[max(start - 2, 0) : end + _PHONE_TAIL])
+    near = _text(window[max(start - _PHONE_NEAR, 0) : end])
+    return bool(_PHONE_FORM.search(text) or _PHONE_WORDS.search(near))
+
+
 def _text(window: bytes) -> str:
     return window.decode("utf-8", "surrogateescape")
 
@@ -327,9 +331,6 @@ def national_ids(
     """Valid numbers of one register, with its words near, or `anywhere` in the text if their form tells."""
     wanted = _IDS[name]
     for match in wanted.pattern.finditer(window, start):
-        value = re.sub(rb"[^0-9A-Za-z]", b"", match[0]).decode()
-        if len(set(_digits(match[0]))) < 2 or not _register(name).is_valid(value):
-            continue
         if wanted.words is not None:
             first, last = max(match.start() - _NEAR, 0), match.end() + _NEAR_AFTER
             grouped = not match[0].isalnum()
@@ -342,7 +343,15 @@ def national_ids(
                 grouped and wanted.telling and anywhere(wanted.words)
             ):
                 continue
-        yield match.span()
+        # last, for this is the dearest
+        value = re.sub(rb"[^0-9A-Za-z]", b"", match[0]).decode()
+        if len(set(_digits(match[0]))) >= 2 and _register(name).is_valid(value):
+            yield match.span()
+
+
+def id_words(name: str) -> re.Pattern[bytes] | None:
+    """What has to be near a number of a register; None where its form says enough."""
+    return _IDS[name].words
 
 
 def _digits(value: bytes) -> str:

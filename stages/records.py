@@ -1,12 +1,11 @@
 """Raw files as Arrow batches of RECORDS: streamed, in bounded memory, good and bad records alike.
 
-A record is rejected, never the run: each yields exactly one row. Lines are found chunk by chunk in
-the decompressed stream and parsed by orjson into one Python dict a line (about 285 MB/s a core):
-the one place where text meets Python objects, for no columnar JSON parser survives bad lines.
+A record is rejected, never the run: each yields exactly one row. The decompressed stream is taken in blocks of whole
+lines, each of which becomes columns at once.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import IO
@@ -15,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coursepack.pipeline.documents import METADATA, RECORDS
+from coursepack.pipeline.documents import METADATA
 from coursepack.pipeline.storage import open_input
-from coursepack.stages.fields import Reject, Row, fields_of, json_row, plain_row
+from coursepack.stages.fields import Fields, Reject, Row, fields_of, json_row, plain_row
+from coursepack.stages.json_lines import find_lines
+from coursepack.stages.json_records import is_columnar, json_records, of_rows
 from coursepack.stages.layouts import Layout
 from coursepack.stages.parquet import MAGIC, read_parquet
 from coursepack.stages.streams import (
@@ -54,6 +55,11 @@ class Split:
     index: int = 0
     frame: tuple[int, int] | None = None
 
+    def owns(self, places: np.ndarray) -> np.ndarray:
+        """Which places are of the spans that this one of several tasks takes."""
+        owned: np.ndarray = places // SPAN_BYTES % self.stride == self.index
+        return owned
+
 
 def read_records(
     split: Split, layout: Layout, record_bytes: int = 256 << 20, batch_bytes: int = 8 << 20
@@ -69,16 +75,14 @@ def read_records(
         batches = read_parquet(split.url, split.start, split.end, layout, record_bytes, batch_bytes)
         yield from _own(batches, split)
         return
-    rows: list[tuple[int, *Row]] = []
-    size = 0
-    for place, row, row_bytes in _rows(split, layout, container, record_bytes):
-        if rows and size + row_bytes > batch_bytes:
-            yield _batch(rows)
-            rows, size = [], 0
-        rows.append((place, *row))
-        size += row_bytes + _ROW_BYTES
-    if rows:
-        yield _batch(rows)
+    fields = fields_of(layout, split.url)
+    if container == "jsonl" and is_columnar(fields):
+        yield from _batches(_json_blocks(split, fields, record_bytes), batch_bytes)
+        return
+    rows = _rows(split, fields, container, record_bytes)
+    yield from _batches(
+        ((of_rows([place], [row]), np.array([size])) for place, row, size in rows), batch_bytes
+    )
 
 
 def read_places(
@@ -105,7 +109,8 @@ def read_places(
                 found.update(_texts(batch, run))
         else:
             wanted = frozenset(run)
-            for place, row, _ in _rows(split, layout, container, record_bytes, wanted):
+            fields = fields_of(layout, url)
+            for place, row, _ in _rows(split, fields, container, record_bytes, wanted):
                 found[place] = row[0], row[_SUBSET]
         for place, text in found.items():
             yield place, *text
@@ -124,13 +129,12 @@ def _container(url: str, layout: Layout) -> str:
 
 def _rows(
     split: Split,
-    layout: Layout,
+    fields: Fields,
     container: str,
     record_bytes: int,
     wanted: frozenset[int] | None = None,
 ) -> Iterator[tuple[int, Row, int]]:
     """(place, row, bytes) of each record that the split owns, or of those at `wanted` alone."""
-    fields = fields_of(layout, split.url)
     if container in ("text", "misplaced"):
         lines = iter([(0, _whole(split.url, container, record_bytes))] if split.start == 0 else [])
     else:
@@ -154,8 +158,78 @@ def _rows(
             yield place, plain_row(line.removesuffix(b"\r"), fields.defaults), len(line)
 
 
+def _json_blocks(
+    split: Split, fields: Fields, record_bytes: int
+) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """Records that the split owns, block by block, and the bytes of each one's line."""
+    for place, block in _blocks(split, record_bytes):
+        if isinstance(block, Reject):
+            if split.owns(np.array([place]))[0]:
+                yield of_rows([place], [block.row()]), np.zeros(1, np.int64)
+            continue
+        bom = len(_BOM) if place == 0 and block.startswith(_BOM) else 0
+        data = np.frombuffer(block, np.uint8)[bom:]
+        starts, ends = find_lines(data)
+        places = np.where(starts == 0, place, place + bom + starts)
+        mine = split.owns(places)
+        starts, ends, places = starts[mine], ends[mine], places[mine]
+        sizes = ends - starts
+        large = np.flatnonzero(sizes > record_bytes)
+        start = 0
+        for line in [*large.tolist(), len(starts)]:
+            if start < line:
+                part = slice(start, line)
+                yield (
+                    json_records(data, starts[part], ends[part], places[part], fields),
+                    sizes[part],
+                )
+            if line < len(starts):
+                row = _too_large(int(sizes[line]), record_bytes).row()
+                yield of_rows([int(places[line])], [row]), np.zeros(1, np.int64)
+            start = line + 1
+
+
+def _batches(
+    blocks: Iterable[tuple[pa.RecordBatch, np.ndarray]], batch_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows of all blocks again, in batches of about `batch_bytes`; a row takes its bytes and _ROW_BYTES."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for block, sizes in blocks:
+        start = 0
+        while start < block.num_rows:
+            ends = size + np.cumsum(sizes[start:] + _ROW_BYTES)
+            fitting = int(np.searchsorted(ends - _ROW_BYTES, batch_bytes, "right"))
+            if not fitting and not held:
+                fitting = 1
+            if fitting:
+                held.append(block.slice(start, fitting))
+                size = int(ends[fitting - 1])
+                start += fitting
+            if start < block.num_rows:
+                yield _joined(held)
+                held, size = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
+
+
 def _lines(split: Split, record_bytes: int) -> Iterator[tuple[int, bytes | Reject]]:
     """(place, line without its end) of each line that begins in the split, in bounded memory."""
+    for place, block in _blocks(split, record_bytes):
+        if isinstance(block, Reject):
+            yield place, block
+            continue
+        for line in block.removesuffix(b"\n").split(b"\n"):
+            yield place, line if len(line) <= record_bytes else _too_large(len(line), record_bytes)
+            place += len(line) + 1
+
+
+def _blocks(split: Split, record_bytes: int) -> Iterator[tuple[int, bytes | Reject]]:
+    """(place, whole lines from there) of a split; what is too large or damaged by itself."""
     end = float("inf") if split.end is None else split.end
     # the byte before `start` tells whether a line begins at `start`
     place = max(split.start - 1, 0)
@@ -164,27 +238,36 @@ def _lines(split: Split, record_bytes: int) -> Iterator[tuple[int, bytes | Rejec
     try:
         with open_stream(split.url, place, Frame(*split.frame) if split.frame else None) as stream:
             while place < end and (chunk := stream.read(_CHUNK)):
-                first, *others = chunk.split(b"\n")
-                size += len(first)
-                held = [*held, first] if size <= record_bytes else []
-                for other in others:
+                line_end = chunk.find(b"\n") + 1
+                if not line_end:
+                    size += len(chunk)
+                    held = [*held, chunk] if size <= record_bytes else []
+                    continue
+                if place < split.start or size + line_end - 1 > record_bytes:
                     if place >= split.start:
-                        yield place, _line(held, size, record_bytes)
-                    place += size + 1
-                    if place >= end:
-                        return
-                    held, size = [other], len(other)
+                        yield place, _too_large(size + line_end - 1, record_bytes)
+                    place += size + line_end
+                    chunk, held, size = chunk[line_end:], [], 0
+                whole = chunk.rfind(b"\n") + 1
+                block = b"".join([*held, chunk[:whole]])
+                if place + len(block) > end > place:  # the last line holds the byte before `end`
+                    block = block[: block.find(b"\n", int(end) - 1 - place) + 1]
+                if block and place < end:
+                    yield place, block
+                place += len(block)
+                held, size = [chunk[whole:]], len(chunk) - whole
         if size and split.start <= place < end:
-            yield place, _line(held, size, record_bytes)
+            if size > record_bytes:
+                yield place, _too_large(size, record_bytes)
+            else:
+                yield place, b"".join(held)
     except BrokenStream as error:
         if split.start <= place < end:
             yield place, Reject("broken_record", str(error))
 
 
-def _line(held: list[bytes], size: int, record_bytes: int) -> bytes | Reject:
-    if size > record_bytes:
-        return Reject("too_large", f"{size} bytes; at most {record_bytes} are read")
-    return held[0] if len(held) == 1 else b"".join(held)
+def _too_large(size: int, record_bytes: int) -> Reject:
+    return Reject("too_large", f"{size} bytes; at most {record_bytes} are read")
 
 
 def _whole(url: str, container: str, record_bytes: int) -> bytes | Reject:
@@ -205,20 +288,11 @@ def _whole(url: str, container: str, record_bytes: int) -> bytes | Reject:
     return b"".join(held)
 
 
-def _batch(rows: list[tuple[int, *Row]]) -> pa.RecordBatch:
-    columns = zip(*rows, strict=True)
-    return pa.RecordBatch.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, RECORDS, strict=True)],
-        schema=RECORDS,
-    )
-
-
 def _own(batches: Iterator[pa.RecordBatch], split: Split) -> Iterator[pa.RecordBatch]:
     """The rows of the spans that the split takes."""
     for batch in batches:
         if split.stride > 1:
-            spans = batch.column("place").to_numpy() // SPAN_BYTES
-            batch = batch.filter(pa.array(spans % split.stride == split.index))
+            batch = batch.filter(pa.array(split.owns(batch.column("place").to_numpy())))
         if batch.num_rows:
             yield batch
 

@@ -60,6 +60,7 @@ _FILE, _MARKDOWN, _NOTEBOOK, _CODE, _TEXT = range(5)
 INT64S = types.Array(types.int64, 1, "C", readonly=True)
 EVERYWHERE, ALL_SQL = -1, -2  # a text is looked through; is taken as SQL from end to end
 
+_ONE, _TWO, _FIVE, _LOW = (np.uint64(k) for k in (1, 2, 5, 31))
 _AHEAD = 400  # bytes that the look past a statement's first word may take
 _FROM_AHEAD = 8192  # and how far a SELECT's FROM may be
 _PIECE_BYTES = 1 << 16  # longest piece in a string or between lines
@@ -260,14 +261,13 @@ def _flag(
         i = start
         froms[0] = -1
         while i + 3 <= end:
-            if first[np.int64(data[i] & 31) << 5 | np.int64(data[i + 1] & 31)] == 0:
+            at = uint64(i)  # an index that is not negative saves its test
+            pair = uint64(data[at] & 31) << _FIVE | uint64(data[at + _ONE] & 31)
+            if first[pair] == 0:
                 i += 1
                 continue
-            if (
-                second[np.int64(data[i + 1] & 31) << 5 | np.int64(data[i + 2] & 31)] == 0
-                or data[i] < 0x41
-                or not _begins_word(data, i, start)
-            ):
+            pair = (pair & _LOW) << _FIVE | uint64(data[at + _TWO] & 31)
+            if second[pair] == 0 or data[i] < 0x41 or not _begins_word(data, i, start):
                 i += 1
                 continue
             value, stop = _word_value(data, i, end, keys, values)

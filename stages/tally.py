@@ -5,7 +5,7 @@ of a cluster is kept as a row, since the rules say which member stays. The table
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coursepack.pipeline.arrow import fixed_binary
+from coursepack.pipeline.database import connect
 from coursepack.pipeline.documents import PLACE_BITS
 from coursepack.pipeline.errors import WorkspaceError
 from coursepack.pipeline.hashing import CHOICE_BITS, choice
@@ -25,6 +26,7 @@ from coursepack.stages.catalogue import Signal
 from coursepack.stages.domains import domain_column, uses_tags
 from coursepack.stages.examples import beside
 from coursepack.stages.inventory import Inventory
+from coursepack.stages.judged import Judged, signals_read
 from coursepack.stages.measure import Measured, in_sample
 from coursepack.stages.own_signals import signals_of
 from coursepack.stages.rules import Rule, scope_sql
@@ -61,7 +63,8 @@ class Tally:
     rules: tuple[Rule, ...]
     steps: tuple[str, ...] = ()
     share: float = 1.0
-    connection: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
+    judged: Judged | None = None  # knows of the first of `rules`: those that the recipe has
+    connection: duckdb.DuckDBPyConnection = field(default_factory=connect)
     _classes: dict[tuple[int, str, str | None], int] = field(default_factory=dict)
     samples: list[pa.Table] = field(
         default_factory=list
@@ -72,10 +75,16 @@ class Tally:
         self.connection.execute(_TABLES)
 
     @cached_property
+    def _new(self) -> dict[int, Rule]:
+        """The rules to judge here, by bit: the last of `rules`."""
+        first = len(self.judged.rules) if self.judged else 0
+        return dict(enumerate(self.rules[first:], first))
+
+    @cached_property
     def _scope_sql(self) -> str:
-        """The bits of the rules that a (source, domain, language) is under."""
+        """The bits of the new rules that a (source, domain, language) is under."""
         bits: dict[tuple[str, ...], int] = {}
-        for number, rule in enumerate(self.rules):
+        for number, rule in self._new.items():
             bits[rule.scope] = bits.get(rule.scope, 0) | 1 << number
         rules = {rule.scope: rule for rule in self.rules}
         scopes = [
@@ -88,23 +97,31 @@ class Tally:
         inventory: Inventory,
         measured: Measured,
         clusters: tuple[np.ndarray, np.ndarray],
-        signals: Sequence[str],
+        signals: Iterable[str],
         shown: Callable[[int], pa.Table] | None = None,
     ) -> None:
         """Count all groups; `clusters` is (doc, ascending, and its component), int64.
 
         `shown(group)` is a table of documents (doc, ascending, and whatever else) that go to `samples`, with
         their signals, source and domain.
-        `signals` are the columns that rules and steps name. Raises WorkspaceError where column groups
-        of an input group are not of the same documents.
+        `signals` are columns to read beside those of the new rules. Raises WorkspaceError where column groups of an
+        input group are not of the same documents, or decisions not what they should be.
         """
-        tags = ["tag"] if uses_tags(self.recipe) else []
-        wanted = _by_group([*signals, *tags], signals_of(self.recipe))
+        tags = {"tag"} if uses_tags(self.recipe) else set()
+        named = tags.union(signals, signals_read(self._new.values()))
+        known = signals_of(self.recipe)
         waiting: list[pa.Table] = []
         to_show: list[pa.Table] = []
 
         def load(group: int) -> tuple[pa.Table, pa.Table | None]:
+            again = self.judged.again(group) if self.judged else ()
+            more = signals_read(self.rules[bit] for bit in again)
+            wanted = _by_group(named | more, known)
             table = self._documents(inventory, measured, group, wanted)
+            if self.judged:
+                failed = self.judged.failed(group, self._named(table))
+                table = table.append_column("_failed", failed)
+                table = table.drop_columns(sorted(more - named - {*_RECORD}))
             return table, beside(table, shown(group)) if shown else None
 
         for table, sample in _ahead(load, inventory.groups):
@@ -206,19 +223,20 @@ class Tally:
             f"case when {rule.fires.duckdb} then {1 << number}::bigint else 0 end"
             if rule.unknown == "keep"
             else f"case when not ({rule.fires.duckdb}) then 0 else {1 << number}::bigint end"
-            for number, rule in enumerate(self.rules)
+            for number, rule in self._new.items()
         ]
+        judged = "_failed" if self.judged else "0"
         steps = [f"case when {step} then 0 else 1::bigint end" for step in self.steps]
         scopes = np.array(self._scopes, np.int64)[table["_class"].to_numpy()]
         self.connection.register("documents", table.append_column("_scope", pa.array(scopes)))
-        judged = self.connection.sql(
-            f"select (({' + '.join(bits) or '0'}) & _scope)::bigint as failed, "
+        found = self.connection.sql(
+            f"select ({judged} | (({' + '.join(bits) or '0'}) & _scope))::bigint as failed, "
             f"({' + '.join(steps) or '0'})::bigint as step from documents"
         ).to_arrow_table()  # in the order of `documents`: preserve_insertion_order is on
         self.connection.unregister("documents")
         table = table.select(_JUDGED)
-        for name in judged.schema.names:
-            table = table.append_column(name, judged[name])
+        for name in found.schema.names:
+            table = table.append_column(name, found[name])
         return table
 
     def _insert(self, sql: str, rows: pa.Table) -> None:
@@ -233,7 +251,7 @@ class Tally:
         """
         source = table["_source"].to_numpy()
         names = ["subset", *(["tag"] if uses_tags(self.recipe) else [])]
-        if any("lang=" in text for rule in self.rules for text in rule.scope):
+        if "language" in signals_read(self._new.values()):
             names.append("language")
         texts = {name: table[name].combine_chunks().dictionary_encode() for name in names}
         parts = [source, *(_codes(column) for column in texts.values())]
@@ -310,9 +328,9 @@ def _ahead(load: Callable[[int], _T], groups: Sequence[int]) -> Iterator[_T]:
             yield loaded
 
 
-def _by_group(signals: Sequence[str], known: Mapping[str, Signal]) -> dict[str, list[str]]:
+def _by_group(signals: Set[str], known: Mapping[str, Signal]) -> dict[str, list[str]]:
     """The signals by the column group that holds them; `language` is one where a scope may ask."""
     found: dict[str, list[str]] = {"record": []}
-    for name in sorted(set(signals) - set(_RECORD)):
+    for name in sorted(signals - set(_RECORD)):
         found.setdefault(known[name].group, []).append(name)
     return found

@@ -1,7 +1,8 @@
 """What if a rule were another: documents, bytes and tokens that would stay, in seconds.
 
 Decided on measurements as `decide` does it, the survivors of clusters included, by DuckDB on this machine: no Spark,
-no text. Beyond `MOST_DOCUMENTS` a hash sample of whole clusters answers, with the bounds of its error.
+no text. Which documents fail the recipe's own rules is read from decisions, where there are any by the same rules.
+Beyond `MOST_DOCUMENTS` a hash sample of whole clusters answers, with the bounds of its error.
 """
 
 import difflib
@@ -25,9 +26,10 @@ from coursepack.stages.decide import Decided, Reading
 from coursepack.stages.encode import Encoded
 from coursepack.stages.examples import Example, examples
 from coursepack.stages.inventory import Inventory, group_name
-from coursepack.stages.measure import datasets_of
+from coursepack.stages.judged import Judged, signals_read
+from coursepack.stages.measure import Measured, datasets_of
 from coursepack.stages.profiles import PROFILES
-from coursepack.stages.published import inventory_of, measurements
+from coursepack.stages.published import decisions, inventory_of, measurements
 from coursepack.stages.rules import (
     BYTES_PER_TOKEN,
     Rule,
@@ -142,13 +144,6 @@ class _Asked:
     thresholds: tuple[float, ...]
     steps: tuple[str, ...]  # a predicate each threshold, as DuckDB's SQL
 
-    def signals(self) -> list[str]:
-        """Names of the columns to read."""
-        found = {name for rule in self.rules for name in rule.fires.signals}
-        found |= {self.signal} if self.signal else set()
-        found |= {"language" for rule in self.rules for text in rule.scope if "lang=" in text}
-        return sorted(found)
-
 
 def whatif(recipe: Recipe, changes: Changes) -> Answer:
     """What stays of the recipe's documents now, and with the changes.
@@ -159,25 +154,27 @@ def whatif(recipe: Recipe, changes: Changes) -> Answer:
     asked = _asked(recipe, changes)
     workspace = Workspace(recipe.workspace)
     inventory = inventory_of(recipe)
-    measured = measurements(recipe, inventory, asked.signals())
+    curve = {asked.signal} if asked.signal else set()
+    measured = measurements(recipe, inventory, signals_read(asked.rules) | curve)
     reading = Reading(recipe, inventory, measured)
     clusters = _clusters(recipe, workspace, reading)
     rows = sum(record.rows for record in measured.records["record"].values())
     share = min(1.0, MOST_DOCUMENTS / max(rows, 1))
     none = np.zeros(0, np.int64)
-    tally = Tally(recipe, asked.rules, asked.steps, share)
+    judged = _judged(recipe, inventory, measured)
+    tally = Tally(recipe, asked.rules, asked.steps, share, judged)
     tried = asked.now != asked.then or asked.signal is not None
     shown = _samples(recipe, inventory) if tried else None
-    tally.read(inventory, measured, clusters or (none, none), asked.signals(), shown)
+    tally.read(inventory, measured, clusters or (none, none), curve, shown)
     tally.connection.execute(_fates(asked))
     ratios, said = _tokens_per_byte(workspace, recipe.name)
     yields = _yields(tally, ratios)
     quotas = quotas_of(recipe)
     exact = clusters is not None and share == 1 and not quotas and not recipe.dedup.url
-    if exact:
-        _check(workspace, reading, recipe, yields)
+    if exact and judged:
+        _check(judged.decided, yields)
     effects, warnings = _effects(tally, asked)
-    notes = [said, *_sample_notes(share)]
+    notes = [said, *_judged_notes(recipe, judged), *_sample_notes(share)]
     if tried and shown is None:
         notes.append("no documents are shown: none were sampled (`coursepack curate` does)")
     if recipe.dedup.url:
@@ -232,6 +229,20 @@ def _examples(tally: Tally, asked: _Asked) -> tuple[Example, ...]:
     if not rules or not documents:
         return ()
     return examples(rules, pa.concat_tables(documents, promote_options="permissive"))
+
+
+def _judged_notes(recipe: Recipe, judged: Judged | None) -> list[str]:
+    if not rules_of(recipe):
+        return []
+    if judged:
+        return [
+            "which documents fail the recipe's own rules is read from its decisions; part of it was judged again "
+            "and is the same"
+        ]
+    return [
+        "the recipe's own rules were judged again: there are no decisions by these rules on these files and "
+        "measurements (`coursepack curate` makes them)"
+    ]
 
 
 def _sample_notes(share: float) -> list[str]:
@@ -342,6 +353,12 @@ def _clusters(
     return table["doc"].to_numpy(), table["component"].to_numpy()
 
 
+def _judged(recipe: Recipe, inventory: Inventory, measured: Measured) -> Judged | None:
+    """What decide found of the recipe's rules, if it decided by these very rules, measurements, sources and files."""
+    decided = decisions(recipe, inventory, measured)
+    return Judged(decided, rules_of(recipe), inventory.groups) if decided else None
+
+
 def _tokens_per_byte(workspace: Workspace, name: str) -> tuple[dict[tuple[str, str], float], str]:
     """Tokens per byte of each (source, domain), ("", "") for others; and where that is from."""
     guess = (
@@ -385,15 +402,16 @@ def _fates(asked: _Asked) -> str:
     Of a cluster, the best eligible member stays: the order is that of `decide.keep_one`.
     """
     best = "arg_min({class: class, bytes: bytes, doc: doc}, place)"
+    eligible = f"failed & {asked.now} = 0 or failed & {asked.then} = 0"
     return f"""
     create table ranked as
         select class, failed, step, bytes, component, doc, row_number() over (
             partition by component order by priority desc, content, metadata, source, doc
-        ) as place from members;
+        ) as place from members where {eligible};
     create table best as
         select {best} filter (failed & {asked.now} = 0) as old,
                {best} filter (failed & {asked.then} = 0) as new
-        from ranked where failed & {asked.now} = 0 or failed & {asked.then} = 0 group by component;
+        from ranked group by component;
     create table fates as
         select class, failed & {asked.now} = 0 as now, failed & {asked.then} = 0 as then_,
                documents, bytes, squares from cube
@@ -477,26 +495,19 @@ def _total(
 _PARTS = ("documents", "bytes", "tokens")
 
 
-def _check(
-    workspace: Workspace, reading: Reading, recipe: Recipe, yields: tuple[Yield, ...]
-) -> None:
-    """What stays now is what decide said, where it has decided by these rules."""
-    dataset = workspace.dataset("decisions", reading.fingerprint(rules_of(recipe)))
-    names = {group_name(group) for group in reading.inventory.groups}
-    records = {r.group: r for r in dataset.published() if r.group in names}
-    if len(records) < len(names):
-        return
-    decided = {
+def _check(decided: Decided, yields: tuple[Yield, ...]) -> None:
+    """What stays now is what decide said."""
+    kept = {
         (row["source"], row["domain"]): (row["documents"], row["bytes"])
-        for row in Decided(dataset, records).funnel()
+        for row in decided.funnel()
         if not row["reason"]
     }
     found = {
         (y.source, y.domain): (y.now.documents, y.now.bytes) for y in yields if y.now.documents
     }
-    if found != decided:
+    if found != kept:
         raise WorkspaceError(
-            f"{dataset.url!r} keeps other documents than its measurements say; delete it and run "
+            f"{decided.dataset.url!r} keeps other documents than its measurements say; delete it and run "
             "`coursepack curate` again"
         )
 

@@ -5,6 +5,8 @@ all that the cache of segments asks for. The alphabet is GPT-2's: a printable si
 vocabularies spell their tokens.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from coursepack.tokenizers.cache import CACHE_BYTES, CachedEncoder
@@ -31,6 +33,18 @@ def unspell(piece: str) -> bytes | None:
         return piece.translate(_BYTES).encode("latin-1")
     except UnicodeEncodeError:
         return None
+
+
+def byte_sizes(tokens: Mapping[int, bytes], vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The length of each id's bytes (int32; 0 of ids that have none), and which are no valid UTF-8 alone."""
+    sizes, broken = np.zeros(vocab_size, np.int32), np.zeros(vocab_size, np.bool_)
+    for token, text in tokens.items():
+        sizes[token] = len(text)
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            broken[token] = True
+    return sizes, broken
 
 
 class ByteLevelEncoder:

@@ -6,6 +6,7 @@ any other added token is matched as the library matches it.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -18,7 +19,7 @@ from tokenizers import decoders
 
 from coursepack.pipeline.errors import TokenizerError
 from coursepack.tokenizers.added_tokens import TEXT, Added, Finder, Pieces, replace_rows
-from coursepack.tokenizers.byte_level import ALPHABET, ByteLevelEncoder, unspell
+from coursepack.tokenizers.byte_level import ALPHABET, ByteLevelEncoder, byte_sizes, unspell
 from coursepack.tokenizers.cache import CACHE_BYTES
 from coursepack.tokenizers.merging import Merges
 from coursepack.tokenizers.normal_forms import FORMS, rows_to_normalise
@@ -171,17 +172,37 @@ class TokenizerJson:
         """The special tokens, by id."""
         return [token.content for _, token in sorted(self._added.items()) if token.special]
 
-    def round_trip(self, text: str) -> str | None:
-        """What `decode` gives for a text's ids; None where that is not known."""
+    @property
+    def loss(self) -> str:
+        """Why texts need not come back from their ids, in words; empty where `read_back` holds."""
         added = [one for one in self._added.values() if not one.special]
-        if self._plan is None or any(one.lstrip or one.rstrip for one in added):
-            return None
+        if self._plan is None:
+            return "what it makes of texts is not known"
+        if any(one.lstrip or one.rstrip for one in added):
+            return "some of its tokens take the white space beside them"
         if self._plan.form is None:
-            return text
+            return ""
         normalise = self._library.normalizer.normalize_str
         # a token decodes as it was given, not as it was found
         whole = not self._raw.finds and all(normalise(one.content) == one.content for one in added)
-        return str(normalise(text)) if whole else None
+        return "" if whole else "some of its tokens are found in texts that it normalises"
+
+    def read_back(self, text: str) -> str:
+        """The text, in the normal form that the file asks for."""
+        if self._plan is None or self._plan.form is None:
+            return text
+        return str(self._library.normalizer.normalize_str(text))
+
+    def sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes of text that each id stands for (int32; 0 of special ids), and which are bytes of what has no piece."""
+        pieces = self._library.get_vocab(with_added_tokens=False)
+        if self._plan:
+            tokens = {token: unspell(piece) or b"" for piece, token in pieces.items()}
+        else:  # as most files write spaces and bytes
+            tokens = {token: _plain(piece) for piece, token in pieces.items()}
+        for token, added in self._added.items():
+            tokens[token] = b"" if added.special else added.content.encode()
+        return byte_sizes(tokens, self.vocab_size)
 
     def _finders(self) -> tuple[Finder, Finder]:
         """Of the tokens that match a text as it is, and of those that match it normalised."""
@@ -226,6 +247,13 @@ def _texts(offsets: np.ndarray, data: np.ndarray, rows: np.ndarray) -> list[str]
     view = memoryview(data)  # type: ignore[arg-type]
     bounds = zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True)
     return [str(view[a:b], "utf-8") for a, b in bounds]
+
+
+def _plain(piece: str) -> bytes:
+    """The bytes of a piece that spells spaces as SentencePiece does, and lone bytes as `<0x0A>`."""
+    if byte := re.fullmatch(r"<0x([0-9A-F]{2})>", piece):
+        return bytes([int(byte[1], 16)])
+    return piece.replace("\u2581", " ").encode()
 
 
 def _encoder(model: Mapping[str, Any], plan: Plan, cache_bytes: int) -> ByteLevelEncoder:

@@ -37,9 +37,7 @@ class Merges:
         self._bytes = tokens.single_bytes()
         self._whole, self._short = whole, short
         self._tokens = tokens
-        # a pair's key and its value, which one cache line holds
-        self._table = np.full((_table_size(len(pairs)), 2), _NONE, np.uint64)
-        _fill_pairs(pairs, ranks, self._table)
+        self._table = pair_table(pairs, ranks)
 
     @classmethod
     def of_list(
@@ -111,10 +109,20 @@ class Tokens:
 
     def divisions(self) -> np.ndarray:
         """Every way to divide a token into two (int64, n x 3): left, right, token."""
-        n = _divide(self._offsets, self.data, self._ids, self.rows, np.empty((0, 3), np.int64))
-        pairs = np.empty((n, 3), np.int64)
-        _divide(self._offsets, self.data, self._ids, self.rows, pairs)
-        return pairs
+        # room for all places in all tokens; what is not written takes no memory
+        pairs = np.empty((len(self.data), 3), np.int64)
+        n = _divide(self._offsets, self.data, self._ids, self.rows, pairs)
+        return pairs[:n].copy()
+
+
+def pair_table(pairs: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """What the merging kernels ask (uint64, slots x 2): pairs (int64, n x 3) and their ranks, hashed.
+
+    A pair's key and its value stand in one cache line.
+    """
+    table = np.full((_table_size(len(pairs)), 2), _NONE, np.uint64)
+    _fill_pairs(pairs, ranks, table)
+    return table
 
 
 def _table_size(n: int) -> int:
@@ -134,7 +142,7 @@ def _index(offsets: np.ndarray, data: np.ndarray, ids: np.ndarray, rows: np.ndar
 
 
 @kernel
-def _token(data: np.ndarray, start: Int, end: Int, rows: np.ndarray, tokens: np.ndarray) -> Int:
+def token_at(data: np.ndarray, start: Int, end: Int, rows: np.ndarray, tokens: np.ndarray) -> Int:
     """The id of data[start:end], or -1."""
     if end - start > _LONGEST_TOKEN:
         return np.int64(-1)
@@ -146,16 +154,17 @@ def _token(data: np.ndarray, start: Int, end: Int, rows: np.ndarray, tokens: np.
 def _divide(
     offsets: np.ndarray, data: np.ndarray, ids: np.ndarray, rows: np.ndarray, pairs: np.ndarray
 ) -> Int:
-    """Count the divisions, and write as many as `pairs` has room for."""
+    """Write the divisions; how many there are."""
     n = 0
     for i in range(len(ids)):
         start, end = np.uint64(offsets[i]), np.uint64(offsets[i + 1])
         for k in range(start + np.uint64(1), end):
-            left = _token(data, start, k, rows, data)
-            right = _token(data, k, end, rows, data)
-            if left >= 0 and right >= 0:
-                if n < len(pairs):
-                    pairs[n, 0], pairs[n, 1], pairs[n, 2] = left, right, ids[i]
+            left = token_at(data, start, k, rows, data)
+            if left < 0:
+                continue
+            right = token_at(data, k, end, rows, data)
+            if right >= 0:
+                pairs[n, 0], pairs[n, 1], pairs[n, 2] = left, right, ids[i]
                 n += 1
     return n
 
@@ -208,16 +217,16 @@ def _merge_all(
         size: Int = end - start
         token: Int = -1
         if whole:
-            token = _token(data, np.uint64(start), np.uint64(end), rows, tokens)
+            token = token_at(data, np.uint64(start), np.uint64(end), rows, tokens)
         if token >= 0:
             symbols[0], size = token, 1
         else:
             for k in range(size):
                 symbols[k] = single[data[start + k]]
             if size <= short:
-                size = _merge_short(symbols, merges, size, table)
+                size = merge_short(symbols, merges, size, table)
             else:
-                size = _merge_long(symbols, merges, size, table)
+                size = merge_long(symbols, merges, size, table)
         for k in range(size):
             out[total + k] = symbols[k]
         total += size
@@ -225,7 +234,7 @@ def _merge_all(
 
 
 @kernel
-def _merge_short(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray) -> Int:
+def merge_short(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray) -> Int:
     """Merge symbols[:n] in place; how many are left. merges[i] is the value of symbols i and i + 1."""
     for i in range(n - 1):
         merges[i] = _value(table, symbols[i], symbols[i + 1])
@@ -249,7 +258,7 @@ def _merge_short(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndar
 
 
 @kernel
-def _merge_long(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray) -> Int:
+def merge_long(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray) -> Int:
     """The same by a heap over a linked list; a pair that changed leaves its entry behind, which is passed over."""
     before, after = np.arange(-1, n - 1), np.arange(1, n + 1)
     heap = [(np.uint64(0), np.int64(0)) for _ in range(0)]

@@ -47,8 +47,15 @@ class Model(Protocol):
     def special_pieces(self) -> list[str]:
         """The special tokens."""
 
-    def round_trip(self, text: str) -> str | None:
-        """What a text is once encoded and decoded; None where that is not known."""
+    @property
+    def loss(self) -> str:
+        """Why texts need not come back from their ids; empty where `read_back` holds."""
+
+    def read_back(self, text: str) -> str:
+        """What `decode` makes of a text's ids."""
+
+    def sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each id the bytes of text that it stands for (int32), and whether it is a byte of what has no piece."""
 
 
 class Tokenizer:
@@ -131,9 +138,32 @@ class Tokenizer:
         """A token as the file spells it: U+2581 is SentencePiece's space; byte-level files have GPT-2's alphabet."""
         return self._model.piece(int(token))
 
-    def round_trip(self, text: str) -> str | None:
-        """What `decode` gives for a text's ids; None where the tokenizer normalises or loses something."""
-        return self._model.round_trip(text)
+    def byte_pieces(self) -> np.ndarray:
+        """Which ids (bool, vocab_size) stand for a byte of what the vocabulary has no piece for.
+
+        Of byte-level BPE, those whose bytes are no valid UTF-8 on their own.
+        """
+        return self._sizes[1]
+
+    def piece_bytes(self) -> np.ndarray:
+        """Bytes of text (int32, vocab_size) that each id stands for; 0 of special and unknown ids."""
+        return self._sizes[0]
+
+    @property
+    def loss(self) -> str:
+        """Why texts need not come back from their ids, in words; empty where `read_back` holds."""
+        return self._model.loss
+
+    def read_back(self, text: str) -> str:
+        """What decode makes of the ids of `text` where there is no `loss`: `text` itself, or nearly so.
+
+        SentencePiece's U+2581 comes back as a space; a file may put characters together.
+        """
+        return self._model.read_back(text)
+
+    @functools.cached_property
+    def _sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._model.sizes()
 
     def _named(self, name: str, token: int | str) -> int:
         if isinstance(token, str):

@@ -2,7 +2,7 @@
 
 The idea: between two characters that stand side by side in no piece of the vocabulary, no merge can
 ever reach across. Text is cut at all such places; there are few distinct cuts (Zipf), so a hash
-table answers nearly all of them and the library encodes the rest.
+table answers nearly all of them; the rest is merged by `character_merging`, or encoded by the library.
 
 Why that is exact. Let N be the model's normaliser, here character by character: a space becomes
 U+2581, everything else stays. Let a *cut* be a place in N(text) whose two neighbours are adjacent
@@ -34,6 +34,7 @@ import numpy as np
 import sentencepiece
 
 from coursepack.tokenizers.cache import CACHE_BYTES, DOCUMENT_END, CachedEncoder
+from coursepack.tokenizers.character_merging import CharacterMerges, can_merge
 from coursepack.tokenizers.kernels import GOLDEN, Int, code_point, kernel
 from coursepack.tokenizers.sentencepiece_proto import (
     BPE,
@@ -78,6 +79,7 @@ class SegmentEncoder:
             self._normalizer = sentencepiece.SentencePieceProcessor(model_proto=model)
         if self.exact:
             self._pairs = _pair_filter(spec)
+            self._merges = CharacterMerges(spec) if can_merge(spec) else None
             self._cached = CachedEncoder(self, cache_bytes)
 
     def encode(self, offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +104,9 @@ class SegmentEncoder:
         return _cut(offsets, data, *self._pairs, document, at, ends)
 
     def ids(self, data: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `Segments` says: by one call of the library."""
+        """As `Segments` says: by kernels, or by one call of the library."""
+        if self.exact and self._merges:
+            return self._merges.ids(data, bounds)
         view = memoryview(data)  # type: ignore[arg-type]
         return _library_ids(self._library, [bytes(view[a:b]) for a, b in bounds.tolist()])
 

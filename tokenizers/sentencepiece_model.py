@@ -5,7 +5,16 @@ import sentencepiece
 
 from coursepack.tokenizers.cache import CACHE_BYTES
 from coursepack.tokenizers.segments import SegmentEncoder
-from coursepack.tokenizers.sentencepiece_proto import CONTROL, read_spec
+from coursepack.tokenizers.sentencepiece_proto import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    UNUSED,
+    USER_DEFINED,
+    read_spec,
+)
+
+_SPACE_MARK = "\u2581"  # what SentencePiece writes for a space
 
 
 class SentencePieceModel:
@@ -46,13 +55,28 @@ class SentencePieceModel:
         pairs = zip(self._spec.pieces, self._spec.types, strict=True)
         return [piece for piece, kind in pairs if kind == CONTROL]
 
-    def round_trip(self, text: str) -> str | None:
-        """What `decode` gives for a text's ids; None where the model normalises texts or loses bytes."""
+    @property
+    def loss(self) -> str:
+        """Why texts need not come back from their ids, in words; empty where `read_back` holds."""
         spec = self._spec
-        if not spec.identity or not spec.byte_fallback or spec.removes_extra_whitespaces:
-            return None
-        # the sign for a space, written out in a text, is read back as a space
-        return text.replace("\u2581", " ") if spec.escapes_whitespaces else text
+        if not spec.identity or spec.removes_extra_whitespaces:
+            return "it normalises texts"
+        return "" if spec.byte_fallback else "it has no pieces for some characters"
+
+    def read_back(self, text: str) -> str:
+        """The text; but U+2581 comes back as a space, for SentencePiece writes it for one."""
+        return text.replace(_SPACE_MARK, " ") if self._spec.escapes_whitespaces else text
+
+    def sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes of text that each id stands for (int32; 0 of control and unknown ids), and which are byte pieces."""
+        spec = self._spec
+        space = " " if spec.escapes_whitespaces else _SPACE_MARK
+        texts = (piece.replace(_SPACE_MARK, space) for piece in spec.pieces)
+        sizes = np.fromiter((len(text.encode()) for text in texts), np.int32, len(spec.pieces))
+        types = np.array(spec.types)
+        sizes[types == BYTE] = 1
+        sizes[~np.isin(types, (NORMAL, USER_DEFINED, UNUSED, BYTE))] = 0
+        return sizes, types == BYTE
 
 
 def _id_or_none(token: int) -> int | None:

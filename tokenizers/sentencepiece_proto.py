@@ -4,6 +4,7 @@ The file is a `ModelProto` (sentencepiece_model.proto of google/sentencepiece). 
 but does not tell its settings, and protobuf is no dependency of ours; ten fields do not need it.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class ModelSpec:
 
     pieces: list[str] = field(repr=False)
     types: list[int] = field(repr=False)
+    scores: list[float] = field(repr=False)
     model_type: int = 1
     byte_fallback: bool = False
     whitespace_as_suffix: bool = False
@@ -38,6 +40,7 @@ def read_spec(model: bytes) -> ModelSpec:
     """The spec of a model file's bytes; `TokenizerError` when they are not one."""
     pieces: list[str] = []
     types: list[int] = []
+    scores: list[float] = []
     trainer: dict[int, int | bytes] = {}
     normalizer: dict[int, int | bytes] = {}
     try:
@@ -46,11 +49,12 @@ def read_spec(model: bytes) -> ModelSpec:
                 piece = dict(_fields(value))
                 pieces.append(bytes(piece[1]).decode())
                 types.append(int(piece.get(3, NORMAL)))
+                scores.append(struct.unpack("<f", bytes(piece.get(2, bytes(4))))[0])
             elif number == 2 and isinstance(value, bytes):
                 trainer.update(_fields(value))
             elif number == 3 and isinstance(value, bytes):
                 normalizer.update(_fields(value))
-    except (IndexError, KeyError, UnicodeDecodeError, TypeError) as error:
+    except (IndexError, KeyError, UnicodeDecodeError, TypeError, struct.error) as error:
         raise TokenizerError(
             "this is not a SentencePiece model: its bytes are no ModelProto; give the .model file"
         ) from error
@@ -61,6 +65,7 @@ def read_spec(model: bytes) -> ModelSpec:
     return ModelSpec(
         pieces,
         types,
+        scores,
         model_type=int(trainer.get(3, 1)),
         byte_fallback=bool(trainer.get(35, 0)),
         whitespace_as_suffix=bool(trainer.get(24, 0)),

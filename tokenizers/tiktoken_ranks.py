@@ -12,7 +12,7 @@ import re
 import numpy as np
 
 from coursepack.pipeline.errors import TokenizerError
-from coursepack.tokenizers.byte_level import ByteLevelEncoder, spell, unspell
+from coursepack.tokenizers.byte_level import ByteLevelEncoder, byte_sizes, spell, unspell
 from coursepack.tokenizers.cache import CACHE_BYTES
 from coursepack.tokenizers.merging import Merges
 from coursepack.tokenizers.patterns import CL100K, GPT2, O200K, Pattern
@@ -104,9 +104,15 @@ class TiktokenRanks:
         """The special tokens, by id."""
         return list(self._special)
 
-    def round_trip(self, text: str) -> str | None:
-        """What `decode` gives for a text's ids: the text."""
+    loss = ""
+
+    def read_back(self, text: str) -> str:
+        """The text."""
         return text
+
+    def sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes of text that each id stands for (int32), and which are no valid UTF-8 alone."""
+        return byte_sizes(self._tokens, self.vocab_size)
 
 
 def _read(data: bytes) -> dict[bytes, int]:

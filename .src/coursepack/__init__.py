@@ -38,3 +38,17 @@ def _find_cache_folder() -> None:
 
 
 _find_cache_folder()
+# how numba finds compiled kernels again: ours by `pipeline/kernel_cache.py`, others as it always does
+os.environ.setdefault(
+    "NUMBA_CACHE_LOCATOR_CLASSES",
+    ",".join(
+        (
+            *(
+                f"coursepack.pipeline.kernel_cache.{name}"
+                for name in ("InChosenFolder", "BesideSource", "OfUser", "OfZip")
+            ),
+            *("UserProvidedCacheLocator", "InTreeCacheLocator", "UserWideCacheLocator"),
+            *("IPythonCacheLocator", "ZipCacheLocator"),
+        )
+    ),
+)

@@ -45,6 +45,15 @@ def test_a_question(made: bench.Made) -> None:
     assert answer.examples
 
 
+@pytest.mark.parametrize("changes", [bench.RULE, bench.CURVE])
+def test_both_ways_give_one_answer(made: bench.Made, changes: bench.Changes) -> None:
+    short_cut = bench.ask(made, 20, changes).answer
+    long_way = bench.ask(made, 20, changes, judged=True).answer
+    assert short_cut.notes[1].endswith("part of it was judged again and is the same")
+    assert long_way.notes[1].startswith("the recipe's own rules were judged again")
+    assert replace(short_cut, notes=()) == replace(long_way, notes=())
+
+
 def test_a_sample_beside_the_truth(made: bench.Made) -> None:
     truth = bench.ask(made, made.files, bench.RULE).answer
     sample = bench.ask(made, made.files, bench.RULE, most=DOCUMENTS // 2).answer

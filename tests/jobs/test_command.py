@@ -63,6 +63,7 @@ def test_commands_are_those_that_were_promised():
             "annotate",
             "tagger",
             "ingest",
+            "tokenizer",
         ),
     }
 

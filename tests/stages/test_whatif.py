@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ import pytest
 from coursepack.pipeline import storage
 from coursepack.pipeline.errors import RecipeError, WorkspaceError
 from coursepack.pipeline.recipe import Recipe
+from coursepack.pipeline.workspace import Dataset
+from coursepack.stages import judged
 from coursepack.stages import whatif as module
 from coursepack.stages.components import COMPONENTS, GROUP
 from coursepack.stages.decide import NEAR
 from coursepack.stages.families import column_groups
 from coursepack.stages.inventory import Inventory
 from coursepack.stages.measure import Measured, MeasureTask
+from coursepack.stages.published import decisions
 from coursepack.stages.rules import rules_of
 from coursepack.stages.tally import component_of
 from coursepack.stages.whatif import Answer, Changes, Reading, whatif
@@ -185,7 +189,9 @@ def decide_by_hand(corpus: Corpus, kept: list[Doc]) -> None:
         d = next(order)
         fails = next((name for name, keeps in NOW.items() if not keeps(d)), None)
         reason = None if d.doc in stays else fails or NEAR
-        return {"source": d.source, "domain": d.domain, "keep": d.doc in stays, "reason": reason}  # fmt: skip
+        failed = sum(1 << bit for bit, keeps in enumerate(NOW.values()) if not keeps(d))
+        return {"source": d.source, "domain": d.domain, "keep": d.doc in stays, "reason": reason,
+                "failed": failed}  # fmt: skip
 
     name = corpus.reading.fingerprint(rules_of(corpus.recipe))
     decided = decided_of(corpus.inventory, choose, name)
@@ -269,6 +275,157 @@ def test_changes_do_what_plain_python_says(corpus, name):
             others = {n: keeps for n, keeps in known.items() if n != effect.name}
             lost = len(survivors(corpus.docs, others)) - len(survivors(corpus.docs, known))
             assert getattr(effect, f"alone_{when}") == lost
+
+
+@contextmanager
+def decided(corpus: Corpus) -> Iterator[Dataset]:
+    """The decisions that the recipe's own rules lead to, for a while."""
+    decide_by_hand(corpus, survivors(corpus.docs, NOW))
+    made = corpus.reading.fingerprint(rules_of(corpus.recipe))
+    try:
+        yield corpus.inventory.workspace.dataset("decisions", made)
+    finally:
+        remove_decisions(corpus)
+
+
+FROM_DECISIONS = "which documents fail the recipe's own rules is read from its decisions"
+JUDGED_AGAIN = "the recipe's own rules were judged again: there are no decisions by these rules"
+
+
+def told(answer: Answer) -> tuple[Answer, bool]:
+    """The answer without its notes, and whether decisions were read."""
+    said = [sum(note.startswith(way) for note in answer.notes) for way in (FROM_DECISIONS, JUDGED_AGAIN)]  # fmt: skip
+    assert sorted(said) == [0, 1]
+    return replace(answer, notes=()), said == [1, 0]
+
+
+@pytest.mark.parametrize("curve", [None, "words: 0..8/5", "bytes: 5..30/3"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_with_decisions_the_answer_is_the_same(corpus, name, curve):
+    changes = replace(CHANGES[name][0], curve=curve)
+    long_way = told(whatif(corpus.recipe, changes))
+    with decided(corpus):
+        short_cut = told(whatif(corpus.recipe, changes))
+    assert (long_way[1], short_cut[1]) == (False, True)
+    assert short_cut[0] == long_way[0]
+
+
+def test_with_decisions_a_sample_is_the_same(corpus, monkeypatch):
+    monkeypatch.setattr(module, "MOST_DOCUMENTS", 100)
+    changes = replace(CHANGES["together"][0], curve="words: 0..8/5")
+    long_way = told(whatif(corpus.recipe, changes))
+    with decided(corpus):
+        assert told(whatif(corpus.recipe, changes)) == (long_way[0], True)
+    assert 0 < long_way[0].share < 1
+
+
+def test_what_was_decided_is_not_read_again(corpus, monkeypatch):
+    read: set[str] = set()
+    columns = Measured.read
+
+    def note(self, column_group, group, names=None):
+        read.update(names)
+        return columns(self, column_group, group, names)
+
+    monkeypatch.setattr(Measured, "read", note)
+    monkeypatch.setattr(judged, "PROOFS", 0)
+    record = {"doc", "content", "bytes", "metadata", "subset", "reject"}
+    with decided(corpus):
+        whatif(corpus.recipe, Changes(without=("even",)))
+        assert read == record
+        whatif(corpus.recipe, Changes(("caps@b[lang=en]: lines > 7",)))
+        assert read == {*record, "lines", "language"}
+        monkeypatch.undo()
+        monkeypatch.setattr(Measured, "read", note)
+        read.clear()
+        whatif(corpus.recipe, Changes(without=("even",)))
+        assert read == {*record, "words"}  # what a proof needs
+
+
+def rewrite(dataset: Dataset, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Another file in the place of the first."""
+    record = dataset.published()[0]
+    table = dataset.read(record)
+    with dataset.attempt(record.group, table.schema) as out:
+        out.write(change(table))
+    dataset.publish([replace(out.record, counts=record.counts)], {})
+
+
+@pytest.mark.parametrize("bit", [0, 1])
+@pytest.mark.parametrize("row", [0, 1, 77])  # the first is rejected
+def test_a_verdict_that_measurements_do_not_bear_out_is_an_error(corpus, bit, row):
+    def flip(table: pa.Table) -> pa.Table:
+        failed = table["failed"].to_numpy().copy()
+        failed[row] ^= 1 << bit
+        place = table.schema.get_field_index("failed")
+        return table.set_column(place, table.schema.field("failed"), pa.array(failed))
+
+    with decided(corpus) as dataset:
+        rewrite(dataset, flip)
+        text = rf"rule '{[*RULES][bit]}' fires, on 1 records of group 0; delete it and run `coursepack curate`"
+        with pytest.raises(WorkspaceError, match=text):
+            whatif(corpus.recipe, Changes())
+
+
+def test_decisions_on_other_documents_are_an_error(corpus):
+    with decided(corpus) as dataset:
+        rewrite(dataset, lambda table: table.slice(1))
+        with pytest.raises(WorkspaceError, match="is not of the records of group 0 that were"):
+            whatif(corpus.recipe, Changes())
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("predicate", {"short": {"drop": "words < 6", "scope": "web"}, "even": RULES["even"]}),
+        ("scope", {"short": {"drop": "words < 5", "scope": "a"}, "even": RULES["even"]}),
+        ("unknown", {"short": {**RULES["short"], "unknown": "drop"}, "even": RULES["even"]}),
+        ("order", {"even": RULES["even"], "short": RULES["short"]}),
+        ("more", {**RULES, "third": {"drop": "lines > 9"}}),
+        ("fewer", {"short": RULES["short"]}),
+    ],
+)
+def test_decisions_by_other_rules_are_not_read(corpus, name, other):
+    made = made_recipe(Path(corpus.recipe.workspace).parent, rules=other)
+    right = told(whatif(made, CHANGES["added"][0]))
+    with decided(corpus):
+        assert told(whatif(corpus.recipe, CHANGES["added"][0]))[1]
+        assert told(whatif(made, CHANGES["added"][0])) == (right[0], False)
+
+
+def test_decisions_of_older_measurements_or_other_priorities_are_not_read(corpus):
+    found = corpus.measured
+    moved = {**found.datasets, "gopher": Dataset(found.datasets["gopher"].url + "0")}
+    ranks = [s.model_copy(update={"priority": 9 - s.priority}) for s in corpus.recipe.source]
+    ranked = corpus.recipe.model_copy(update={"source": tuple(ranks)})
+    with decided(corpus):
+        assert decisions(corpus.recipe, corpus.inventory, found) is not None
+        assert decisions(corpus.recipe, corpus.inventory, replace(found, datasets=moved)) is None
+        assert decisions(ranked, corpus.inventory, found) is None
+
+
+def test_decisions_on_some_of_the_files_are_not_read(corpus):
+    with decided(corpus) as dataset:
+        [first, *_] = dataset.published()
+        storage.remove(f"{dataset.url}/files.parquet")
+        dataset.publish([first], {})
+        answer, read = told(whatif(corpus.recipe, Changes()))
+    assert not read
+    assert amounts(answer, "now") == sums(survivors(corpus.docs, NOW))
+
+
+def test_an_input_group_without_a_record(tmp_path):
+    corpus = corpus_of(tmp_path, {"a": random_texts(20, 5)["a"], "b": []}, clusters=4)
+    assert len(corpus.inventory.groups) == 2
+    long_way, _ = told(whatif(corpus.recipe, CHANGES["added"][0]))
+    with decided(corpus):
+        assert told(whatif(corpus.recipe, CHANGES["added"][0])) == (long_way, True)
+    assert {y.source for y in long_way.yields} == {"a"}
+
+
+def test_a_recipe_without_rules_says_nothing_of_them(corpus):
+    made = made_recipe(Path(corpus.recipe.workspace).parent, rules={})
+    assert len(whatif(made, Changes()).notes) == 1
 
 
 def test_a_rule_in_anothers_place_treats_unknown_alike(corpus):
@@ -372,8 +529,8 @@ def test_tokens_are_guessed_before_encode(corpus):
     answer = whatif(corpus.recipe, Changes())
     for found in answer.yields:
         assert found.now.tokens == round(found.now.bytes / 4.5)
-    assert answer.notes == (
-        "tokens are bytes / 4.5: no text of recipe 'small' has been encoded yet",
+    assert answer.notes[0] == (
+        "tokens are bytes / 4.5: no text of recipe 'small' has been encoded yet"
     )
 
 

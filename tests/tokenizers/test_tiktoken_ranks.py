@@ -50,7 +50,7 @@ def assert_same(pattern: str, texts: list[str], cache_bytes: int = 8 << 20) -> N
         expected = [token for piece in pieces for token in encoded(piece.encode())]
         mine = ids[offsets[k] : offsets[k + 1]].tolist()
         assert mine == expected
-        assert tokenizer.decode(mine) == texts[k] == tokenizer.round_trip(texts[k])
+        assert tokenizer.decode(mine) == texts[k] == tokenizer.read_back(texts[k])
 
 
 @pytest.mark.parametrize("cache_bytes", [1 << 10, 8 << 20])
