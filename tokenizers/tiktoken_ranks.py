@@ -17,7 +17,7 @@ from coursepack.tokenizers.cache import CACHE_BYTES
 from coursepack.tokenizers.merging import Merges
 from coursepack.tokenizers.patterns import CL100K, GPT2, O200K, Pattern
 
-# by the names a recipe may give
+# by the names a recipe may give, as tiktoken 0.14 spells them; Llama 3 and Qwen spell cl100k otherwise (`patterns`)
 NAMED = {
     "gpt2": Pattern(GPT2),
     "cl100k": Pattern(CL100K, any_case=True, digits=3, end_first=True),
