@@ -10,7 +10,8 @@ import pytest
 import sentencepiece
 
 from coursepack.pipeline.errors import TokenizerError
-from coursepack.tokenizers.train import PRESETS, train
+from coursepack.tokenizers.presets import PRESETS
+from coursepack.tokenizers.train import train
 
 LINES = [
     f"def function_{i}(value):\n\treturn  value + {i} # größer 人人 {'xyz'[i % 3] * (i % 7)}"
