@@ -248,7 +248,7 @@ def _trained(
     wanted = wanted_vocabulary(settings)
     free = recipe.execution.memory or free_bytes()
     size = counted.size(settings.least_count)
-    needed = estimate(size, wanted.algorithm)
+    needed = estimate(size, wanted)
     progress.say(
         f"tokenizer: {wanted.pieces:,} pieces from {size.words:,} different words will take about "
         f"{_gb(needed)} of memory; there are {_gb(free)}"
@@ -275,7 +275,7 @@ def _too_large(
     advice = "sample less"
     for least in _LEAST:
         size = counted.size(least)
-        if least > settings.least_count and (less := estimate(size, wanted.algorithm)) <= free:
+        if least > settings.least_count and (less := estimate(size, wanted)) <= free:
             out = 100 * (1 - size.covered / counted.size().covered)
             fits = f"{_gb(less)}, {out:.2g} % of the text left out"
             advice = f"set tokenizer.train.least_count = {least} ({fits}), {advice}"

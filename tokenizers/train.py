@@ -111,7 +111,7 @@ def train_words(
         raise TokenizerError("the sample has no text; give sentences that are not empty")
     ordered = words.sort_by([("count", "descending"), ("word", "ascending")])
     log = _Log(wanted, len(settings.fixed), progress)
-    options = _options(wanted, settings, accept_fewer)
+    options = options_of(wanted, settings, accept_fewer)
     answer = run_trainer(options, _lines(ordered, wanted.algorithm, settings.names[3]), log)
     if answer.error is not None:
         raise _explained(answer.error, wanted.pieces)
@@ -119,7 +119,8 @@ def train_words(
     return Trained(model, answer.peak_bytes)
 
 
-def _options(wanted: Vocabulary, settings: Preset, accept_fewer: bool) -> dict[str, Any]:
+def options_of(wanted: Vocabulary, settings: Preset, accept_fewer: bool) -> dict[str, Any]:
+    """What the library's trainer is told."""
     names = ("pad", "eos", "bos", "unk")
     return {
         "model_type": wanted.algorithm,

@@ -11,11 +11,11 @@ import pytest
 
 from coursepack.pipeline.errors import TokenizerError
 from coursepack.tokenizers import trainer as module
-from coursepack.tokenizers.train import Vocabulary, _options
+from coursepack.tokenizers.train import Vocabulary, options_of
 from coursepack.tokenizers.trainer import run_trainer
 
 WANTED = Vocabulary(600)
-OPTIONS = _options(WANTED, WANTED.settings(), accept_fewer=True)
+OPTIONS = options_of(WANTED, WANTED.settings(), accept_fewer=True)
 
 
 def children() -> list[int]:
@@ -71,14 +71,14 @@ def test_the_trainer_ends_when_its_parent_is_gone() -> None:
     program = (
         "import sys, time\n"
         "from coursepack.tokenizers.trainer import run_trainer\n"
-        "from coursepack.tokenizers.train import Vocabulary, _options\n"
+        "from coursepack.tokenizers.train import Vocabulary, options_of\n"
         "wanted = Vocabulary(200_000, algorithm='unigram')\n"
         "words = (b'w%dx%d\\t3\\n' % (i * 7919 % 100_003, i) for i in range(200_000))\n"
         "text = (line.translate(bytes.maketrans(b'0123456789', b'abcdefghij'), b'') for line in words)\n"
         "text = (line.rsplit(b'\\t')[0] + b'\\t3\\n' for line in text)\n"
         "def listen(line):\n"
         "    if 'Normalizing' in line: print('training', flush=True)\n"
-        "run_trainer(_options(wanted, wanted.settings(), True), text, listen)\n"
+        "run_trainer(options_of(wanted, wanted.settings(), True), text, listen)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout

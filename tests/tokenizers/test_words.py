@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coursepack.tokenizers import words as module
-from coursepack.tokenizers.train import Vocabulary, _options, train_words
+from coursepack.tokenizers.train import Vocabulary, options_of, train_words
 from coursepack.tokenizers.words import WordCounter
 
 SYMBOLS = ("\n", "▁▁", "▁▁▁", "\t\t", "<td>", "<tdx>", "</s>", "▁is", "語語")
@@ -123,7 +123,7 @@ def test_nothing_is_no_word():
 def sentences_model(texts: list[str], wanted: Vocabulary) -> sentencepiece.SentencePieceProcessor:
     """What the library itself learns from the texts' lines."""
     settings = wanted.settings()
-    options = _options(wanted, settings, accept_fewer=False)
+    options = options_of(wanted, settings, accept_fewer=False)
     # a tab cuts in our words, and in the trainer where it is a symbol
     lines = [line.replace("\t", "<unk>") for text in texts for line in text.split("\n")]
     out = io.BytesIO()
