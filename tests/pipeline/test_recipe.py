@@ -72,7 +72,8 @@ FULL: dict[str, Any] = {
     },
     "language": {"model": "lid", "sha256": "ab"},
     "tokenizer": {
-        "train": {"preset": "llama-2", "vocabulary": 999, "sample": "1M", "weights": {"web": 1}},
+        "train": {"preset": "llama-2", "vocabulary": 999, "sample": "1M", "weights": {"web": 1}}
+        | {"algorithm": "unigram", "symbols": ["<x>"], "reserved": 3, "least_count": 2},
         "sha256": "cd",
         "bos": True,
         "eos": False,
@@ -205,6 +206,11 @@ WRONG: list[tuple[str, Any, str]] = [
      "tokenizer.train.preset: should be 'gemma' or 'llama-2' (found 'bert')"),
     ("tokenizer", {"train": {"weights": {"a": 0}}},
      "tokenizer.train.weights: the weight of 'a' is 0.0; weights are finite and above 0"),
+    ("tokenizer", {"train": {"weights": {"a b": 1}}},
+     "tokenizer.train.weights: 'a b' selects nothing; write a domain or source, such as "
+     "'web', 'web[lang=de]' or '*'"),
+    ("tokenizer", {"train": {"algorithm": "word"}},
+     "tokenizer.train.algorithm: should be 'bpe' or 'unigram' (found 'word')"),
     ("holdout", {}, "holdout.tokens: is missing"),
     ("holdout", {"tokens": 9, "length": 7},
      "holdout.length: should be greater than or equal to 8 (found 7)"),
@@ -360,7 +366,7 @@ def test_a_recipe_is_frozen() -> None:
 # Raised knowingly: results of older versions get another fingerprint.
 def test_fingerprints_are_pinned() -> None:
     assert parse(RECIPE).fingerprint() == "9d3060bb9a27a85c9cd8"
-    assert parse(FULL).fingerprint() == "b3c661267d102cab392d"
+    assert parse(FULL).fingerprint() == "c2be7db6b901ecf350bf"
 
 
 def test_fingerprint_of_defaults_is_that_of_their_values() -> None:
