@@ -41,6 +41,7 @@ _RESERVED = 0x2585
 _SLICE_BYTES = 1 << 22  # of text whose words are found at once
 _FIRST_WORDS = 1 << 16
 _NO_CHILD = 0
+_NONE = 255  # no class
 
 
 class WordCounter:
@@ -52,6 +53,11 @@ class WordCounter:
 
     def __init__(self, symbols: Sequence[str], dummy_prefix: bool = False) -> None:
         self._trie, self._ends = _trie(symbols)
+        # the class of each byte that is a character of a script and begins no symbol
+        ascii_classes = _classes()[:128]
+        joins = (ascii_classes >= _FIRST_SCRIPT) & (self._trie[0, :128] == _NO_CHILD)
+        self._plain = np.full(256, _NONE, np.uint8)
+        self._plain[:128][joins] = ascii_classes[joins]
         self._prefixed = dummy_prefix
         self._boundaries = 0
         self._words = 0
@@ -89,7 +95,8 @@ class WordCounter:
         most = int(offsets[-1] - offsets[0])  # a word has a byte
         bounds = np.empty((2, most), np.int64)
         found, boundaries = _find_words(
-            offsets, data, _classes(), self._trie, self._ends, self._prefixed, bounds
+            *(offsets, data, _classes(), self._trie, self._ends, self._plain),
+            *(self._prefixed, bounds),
         )
         self._boundaries += boundaries
         at = 0
@@ -184,6 +191,7 @@ def _find_words(
     classes: np.ndarray,
     trie: np.ndarray,
     ends: np.ndarray,
+    plain: np.ndarray,
     prefixed: bool,
     bounds: np.ndarray,
 ) -> tuple[int, int]:
@@ -194,6 +202,10 @@ def _find_words(
         line = start = at
         last, characters = _BREAK, 0
         while True:
+            # most bytes go on with a word: same script, and no symbol begins
+            while at < end and plain[data[at]] == last and characters < LONGEST_WORD:
+                at += 1
+                characters += 1
             if at == end or data[at] == 0x0A:
                 stop = at
                 while stop > start and data[stop - 1] == 0x0D:  # as the library reads lines
