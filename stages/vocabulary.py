@@ -184,6 +184,8 @@ def count_words(spark: "SparkSession", task: CountTask, dataset: Dataset) -> Cou
     """Count each input group's words, and add the counts up into `dataset`."""
     from pyspark.sql import functions as F
 
+    if done := dataset.manifest():
+        return Counted(dataset, {r.group: r for r in dataset.published()}, done["text_bytes"])
     groups = {group_name(group): group for group in task.sample.readers}
     partitions = task.sample.recipe.execution.partitions
     found = task.dataset.records(groups)
@@ -217,6 +219,7 @@ def count_words(spark: "SparkSession", task: CountTask, dataset: Dataset) -> Cou
 
     made = write_runs(sums, "bucket", write, min(partitions or _BUCKETS, _BUCKETS), ["word"])
     text_bytes = sum(record.counts.get("bytes", 0) for record in records.values())
+    dataset.publish(made, {"text_bytes": text_bytes})
     return Counted(dataset, merge({}, made), text_bytes)
 
 
