@@ -24,8 +24,9 @@ def estimate(size: WordsSize, wanted: Vocabulary) -> int:
     """Bytes that the trainer takes at its peak.
 
     Fitted to the resident memory of sentencepiece 0.2.3 on mixed real text, with Gemma's settings. BPE, 32,000 to
-    256,000 pieces, 1.6, 3.1, 5.3 and 7.7 million characters (15 to 138 MB of text): 163 to 743 MB, which this meets
-    within 8 %. Unigram, the same words: 320, 800, 1,572 and 2,660 MB, whatever the pieces; this is 0 to 20 % more.
+    256,000 pieces, 1.6, 3.1, 5.3 and 7.7 million characters (15 to 138 MB of text): 163 to 743 MB; this is
+    3 % less to 30 % more. Unigram, the same words: 320, 800, 1,572 and 2,660 MB, whatever the pieces; this is 6 to
+    22 % more.
     """
     if wanted.algorithm == "bpe":
         return 40_000_000 + 65 * size.characters + 800 * wanted.pieces
