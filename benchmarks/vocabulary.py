@@ -132,9 +132,9 @@ def _texts(at: Bench) -> Iterator[str]:
 
 
 def _lines(texts: list[str]) -> Iterator[bytes]:
-    """Lines for the trainer, none empty or too long; a tab is a cut in our words, and so it is here."""
+    """Lines for the trainer, none empty or too long; U+2585 cuts our words, and so it does here."""
     for text in texts:
-        for line in text.replace("\t", "<unk>").replace("\u2585", "<unk>").split("\n"):
+        for line in text.replace("\u2585", "<unk>").split("\n"):
             for start in range(0, len(line.rstrip("\r")), _LONGEST_LINE):
                 yield line[start : start + _LONGEST_LINE].encode() + b"\n"
 

@@ -124,8 +124,9 @@ def sentences_model(texts: list[str], wanted: Vocabulary) -> sentencepiece.Sente
     """What the library itself learns from the texts' lines."""
     settings = wanted.settings()
     options = options_of(wanted, settings, accept_fewer=False)
-    # a tab cuts in our words, and in the trainer where it is a symbol
-    lines = [line.replace("\t", "<unk>") for text in texts for line in text.split("\n")]
+    # a tab cuts our words, and the trainer's where tabs are symbols
+    tab = "\t" if "\t" in settings.symbols else "<unk>"
+    lines = [line.replace("\t", tab) for text in texts for line in text.split("\n")]
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
