@@ -30,7 +30,7 @@ from coursepack.tokenizers.words import WORDS
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_BUCKETS = 16  # files of the counts of the whole sample
+_MOST_BUCKETS, _BUCKET_ROWS = 256, 1 << 22  # files of the counts, and rows that are added up to one
 # for each, how many words are as frequent is counted, so that an error can say what would fit
 _LEAST = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
 
@@ -127,8 +127,8 @@ def _sampled(
 
 def _shortage(share: Share) -> str:
     return (
-        f"the vocabulary's sample has {_mb(share.given)} of {share.selector}, not {_mb(share.wanted)}: there are "
-        f"{_mb(share.there)}, and others are not taken in their place"
+        f"the vocabulary's sample has {_mb(share.given)} of {share.selector}, not {_mb(share.wanted)}: of the "
+        f"{_mb(share.there)} there are, some or all are taken in full, and nothing is taken in their place"
     )
 
 
@@ -191,6 +191,7 @@ def count_words(spark: "SparkSession", task: CountTask, dataset: Dataset) -> Cou
     found = task.dataset.records(groups)
     todo = [group for name, group in groups.items() if name not in found]
     records = merge(found, (record for _, record in run_tasks(spark, task, todo, partitions)))
+    buckets = min(1 + sum(r.rows for r in records.values()) // _BUCKET_ROWS, _MOST_BUCKETS)
     parts, shipped = task.dataset, {name: record.bare() for name, record in records.items()}
 
     def read(group: int) -> Iterator[pa.RecordBatch]:
@@ -202,7 +203,7 @@ def count_words(spark: "SparkSession", task: CountTask, dataset: Dataset) -> Cou
         .groupBy("word")
         .agg(F.sum("count").alias("count"))
         .withColumn(
-            "bucket", F.format_string("words-%02d", F.expr(f"pmod(xxhash64(word), {_BUCKETS})"))
+            "bucket", F.format_string("words-%03d", F.expr(f"pmod(xxhash64(word), {buckets})"))
         )
     )
 
@@ -217,7 +218,7 @@ def count_words(spark: "SparkSession", task: CountTask, dataset: Dataset) -> Cou
         assert out.record is not None
         return out.record
 
-    made = write_runs(sums, "bucket", write, min(partitions or _BUCKETS, _BUCKETS), ["word"])
+    made = write_runs(sums, "bucket", write, min(partitions or buckets, buckets), ["word"])
     text_bytes = sum(record.counts.get("bytes", 0) for record in records.values())
     dataset.publish(made, {"text_bytes": text_bytes})
     return Counted(dataset, merge({}, made), text_bytes)
