@@ -34,16 +34,19 @@ def estimate(size: WordsSize, wanted: Vocabulary) -> int:
 
 
 def free_bytes() -> int:
-    """Memory that is free on this machine, within the limits of its control group; in bytes."""
+    """Memory that is free on this machine, within the limit of its control group (v2); in bytes.
+
+    What the system keeps of files in memory counts as free: it makes room.
+    """
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     with suppress(OSError):
         said = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
         found += [int(said[1]) * 1024] if said else []
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        with suppress(OSError, ValueError):  # no such group, or "max"
-            most = int((_CONTROL_GROUP / limit).read_text())
-            found.append(most - int((_CONTROL_GROUP / used).read_text()))
+    with suppress(OSError, ValueError):  # no such group, or "max"
+        most = int((_CONTROL_GROUP / "memory.max").read_text())
+        used = int((_CONTROL_GROUP / "memory.current").read_text())
+        files = re.search(
+            r"^file (\d+)$", (_CONTROL_GROUP / "memory.stat").read_text(), re.MULTILINE
+        )
+        found.append(most - used + (int(files[1]) if files else 0))
     return max(min(found), 0)

@@ -43,6 +43,7 @@ def test_free_memory_is_what_the_control_group_leaves(
     assert free_bytes() > 10**8
     (tmp_path / "memory.max").write_text("5000000\n")
     (tmp_path / "memory.current").write_text("2000000\n")
-    assert free_bytes() == 3_000_000
-    (tmp_path / "memory.current").write_text("7000000\n")
+    (tmp_path / "memory.stat").write_text("anon 1500000\nfile 500000\nfile_mapped 7\n")
+    assert free_bytes() == 3_500_000
+    (tmp_path / "memory.current").write_text("5500001\n")
     assert free_bytes() == 0
