@@ -102,8 +102,8 @@ def _read_log(stderr: IO[bytes], listen: Listener, last: "deque[str]") -> None:
             listen(line)
 
 
-# absl's and glog's prefix of information
-_NEWS = re.compile(r"I\d{4} |\w+\.cc\(\d+\) LOG\(INFO\)")
+# absl's and the library's own prefix of information, and the settings that it repeats
+_NEWS = re.compile(r"I\d{4} |\w+\.cc\(\d+\) LOG\(INFO\)|  \w+:|\w+_spec \{|[\s}]*$")
 
 
 def _ended(status: int, last: list[str]) -> Exception:

@@ -1,10 +1,12 @@
 """The trainer's process: it ends with its parent, and its end is explained."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import pytest
@@ -52,6 +54,17 @@ def test_an_error_of_the_input_ends_the_trainer() -> None:
     with pytest.raises(OSError, match="disk gone"):
         run_trainer(OPTIONS, lines(), lambda line: None)
     assert children() == []
+
+
+def test_only_what_is_no_news_is_kept_for_an_error() -> None:
+    told: list[str] = []
+    last: deque[str] = deque(maxlen=5)
+    run_trainer(OPTIONS, [b"word\t3\n"], told.append)
+    log = "\n".join([*told, "F0000 boom"]).encode()
+    module._read_log(io.BytesIO(log), lambda line: None, last)
+    assert len(told) > 300
+    assert "WARNING: All log messages before absl::InitializeLog() is called" in last[0]
+    assert last[-1] == "F0000 boom"
 
 
 def test_the_librarys_own_errors_come_back() -> None:
