@@ -77,12 +77,12 @@ def main() -> None:
 _submitted = False  # by spark-submit, which has its own idea of a session
 
 
-def submit(name: str) -> None:
-    """Run the subcommand `name` with this process' arguments, in the session of spark-submit."""
+def submit(*name: str) -> None:
+    """Run the subcommand of that name with this process' arguments, in the session of spark-submit."""
     global _submitted
     _submitted = True
     os.environ["TERM"] = "dumb"  # progress as plain lines: what it prints becomes a log
-    app([name, *sys.argv[1:]])
+    app([*name, *sys.argv[1:]])
 
 
 def _version(asked: bool) -> None:
@@ -343,8 +343,14 @@ def curate(
         show(sample_parts(chosen), sys.stderr)
 
 
-@app.command("train-tokenizer")
-def train_tokenizer(
+tokenizer_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Vocabularies, and how well they fit."
+)
+app.add_typer(tokenizer_app, name="tokenizer")
+
+
+@tokenizer_app.command("train")
+def tokenizer_train(
     recipe: RecipeFile,
     workspace: WorkspaceFolder = None,
     sample: Sample = None,
@@ -498,7 +504,7 @@ def pack(
 ) -> None:
     """Part 3 of a run: encode, compose, pack, report.
 
-    What curate and train-tokenizer left is used; what they did not do is done first.
+    What curate and tokenizer train left is used; what they did not do is done first.
     """
     from coursepack.jobs.pack import pack as job
 

@@ -27,7 +27,7 @@ from coursepack.stages.language import identify
 from coursepack.stages.layouts import source_layout
 from coursepack.stages.model_files import model_path
 from coursepack.stages.records import Split, read_records
-from coursepack.stages.sampling import SampleTask, windows
+from coursepack.stages.sampling import SALT, supply, windows_from
 from coursepack.stages.token_counts import count_tokens
 from coursepack.stages.tokenizer_compare import (
     Candidate,
@@ -73,7 +73,9 @@ def compare_tokenizers(
         candidates = find_candidates(tokenizers, workspace)
         with started(recipe, spark, progress) as work:
             inventory, decided = work.curate()
-            held = held_out(_kept_recipes(workspace), decided, sample, recipe.seed)
+            readers = {group: inventory.reader(group) for group in inventory.groups}
+            supplied = supply(work.spark, decided, readers)
+            held = held_out(_kept_recipes(workspace), supplied, sample, recipe.seed)
             found = compare_kept(work.spark, recipe, inventory, decided, candidates, held, progress)
     if shape is None:
         return found
@@ -127,26 +129,27 @@ def _on_files(
 def _counts(draft: Draft, candidates: Sequence[Candidate], rate: float) -> Iterator[pa.Table]:
     """COUNTS of a sample of the documents of a source, batch by batch."""
     models = {one.sha256: load(one.url) for one in candidates}
-    for records, order in _documents(draft, rate):
-        text = windows(records.column("text"), order)
+    least = (1 << CHOICE_BITS) - int(rate * (1 << CHOICE_BITS))
+    for records, order in _documents(draft, least):
+        whole = records.column("text")
+        text, row = windows_from(whole, order, np.full(len(order), least))
         classes = pa.table(
             {
                 "domain": _domains(draft, records.column("subset")),
-                "language": _languages(text),
-                "programming_language": programming_of(None, records, text),
+                "language": _languages(whole),
+                "programming_language": programming_of(None, records, whole),
             }
         )
-        yield count_tokens(models, text, classes)
+        yield count_tokens(models, text, classes.take(pa.array(row)))
 
 
-def _documents(draft: Draft, rate: float) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+def _documents(draft: Draft, least: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
     """Records of a source that are documents of the sample, and their places in the order of hashes."""
     layout = source_layout(draft.source)
-    least = (1 << CHOICE_BITS) - int(rate * (1 << CHOICE_BITS))
     for file in source_files(draft.source):
         for batch in read_records(Split(file.url), layout):
             good = batch.filter(pc.is_valid(batch.column("text")))
-            order = choice(0, SampleTask.salt, content_hash(good.column("text")))
+            order = choice(0, SALT, content_hash(good.column("text")))
             taken = order >= least
             if taken.any():
                 yield good.filter(pa.array(taken)), order[taken]

@@ -24,7 +24,7 @@ from coursepack.stages.lineage import write_lineage
 from coursepack.stages.measure import Failures, measure
 from coursepack.stages.pack import pack
 from coursepack.stages.report import Report, make_report, write_report
-from coursepack.stages.sampling import get_tokenizer
+from coursepack.stages.vocabulary import get_tokenizer
 from coursepack.tokenizers.model import load as load_model
 
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ def train_tokenizer(
 
 
 def main() -> None:
-    """The command's `train-tokenizer`, for spark-submit."""
+    """The command `tokenizer train`, for spark-submit."""
     from coursepack.jobs.command import submit
 
-    submit("train-tokenizer")
+    submit("tokenizer", "train")
 
 
 if __name__ == "__main__":

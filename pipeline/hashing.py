@@ -53,6 +53,14 @@ def choice(seed: int, purpose: str, content: Text) -> np.ndarray:
     return chosen
 
 
+def choices(chosen: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Further choices (int64, in [0, 2^62)) for parts of what `choice` chose for; part 0 has the choice itself."""
+    with np.errstate(over="ignore"):
+        mixed = _mix(chosen.astype(np.uint64) + number.astype(np.uint64) * _GOLDEN)
+    further: np.ndarray = (mixed >> np.uint64(64 - CHOICE_BITS)).astype(np.int64)
+    return np.where(number == 0, chosen, further)
+
+
 def _mix(x: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

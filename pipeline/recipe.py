@@ -326,16 +326,29 @@ def _positive(weights: dict[str, float]) -> dict[str, float]:
 
 
 class Train(_Strict):
-    """Train a SentencePiece BPE vocabulary on a sample of the kept documents."""
+    """Train a SentencePiece vocabulary on a sample of the kept documents.
+
+    `weights` are shares of the sample by selector, such as `web` or `web[lang=de]`; of what two selectors select, both
+    take. Without weights the sample is as the corpus.
+    """
 
     preset: Literal["gemma", "llama-2"] = "gemma"
+    algorithm: Literal["bpe", "unigram"] = "bpe"
     vocabulary: Annotated[int, Field(ge=512, le=1_000_000)] = 256_000
-    sample: Quantity = 100_000_000  # bytes of text
-    weights: dict[str, float] = {}  # domain -> share of the sample; default: as the corpus
+    sample: Quantity = 1_000_000_000  # bytes of text
+    weights: dict[str, float] = {}
+    symbols: tuple[str, ...] = ()  # pieces of one's own, such as "<|im_start|>", after the preset's
+    reserved: Annotated[int, Field(ge=0, le=10_000)] = 0  # `<unusedN>`, for later use
+    least_count: Annotated[int, Field(ge=1)] = 1  # words that are rarer are not learned from
 
     @field_validator("weights")
     @classmethod
     def _weights_are_positive(cls, weights: dict[str, float]) -> dict[str, float]:
+        for text in weights:
+            try:
+                Selector.parse(text)
+            except RecipeError as error:
+                raise ValueError(str(error)) from None
         return _positive(weights)
 
 
@@ -452,6 +465,7 @@ class Execution(_Strict):
 
     group_bytes: Quantity = 256_000_000  # text of one input group, one task
     partitions: Annotated[int, Field(ge=0)] = 0  # of shuffles and tasks; 0: as the data needs
+    memory: Quantity | None = None  # bytes for the vocabulary's trainer; None: what is free
 
 
 class Recipe(_Strict):

@@ -5,7 +5,7 @@ import re
 
 from coursepack.pipeline import storage
 from coursepack.pipeline.edits import PAGES, Pii
-from coursepack.pipeline.errors import RecipeError
+from coursepack.pipeline.errors import RecipeError, TokenizerError
 from coursepack.pipeline.recipe import Recipe, Selector
 from coursepack.stages.catalogue import SIGNALS
 from coursepack.stages.domains import source_domains
@@ -39,8 +39,14 @@ def check(recipe: Recipe) -> dict[str, list[Found]]:
     _check_models(recipe)
     _check_families(recipe)
     if recipe.tokenizer.train:
-        for domain in recipe.tokenizer.train.weights:
-            _check_domain("tokenizer.train.weights", domain, domains)
+        for text in recipe.tokenizer.train.weights:
+            _check_selector("tokenizer.train.weights", text, known)
+        from coursepack.stages.vocabulary import wanted_vocabulary
+
+        try:
+            wanted_vocabulary(recipe.tokenizer.train).settings()
+        except TokenizerError as error:
+            raise RecipeError(f"tokenizer.train: {error}") from None
     _check_tokenizer(recipe)
     return {source.name: source_files(source) for source in recipe.source}
 

@@ -63,14 +63,9 @@ class DrawTask(ABC):
         chosen = self._chosen(self.decided.dataset.read(self.decided.records[name], columns))
         reader = self.readers[group]
         with self.dataset.attempt(name, self.schema) as out:
-            if chosen.num_rows:
-                for file_no, split in group_splits(self.workspace, group):
-                    limit = self.recipe.limits.record_bytes
-                    for batch in read_records(split, reader.layout, limit):
-                        doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
-                        at = pc.index_in(doc, value_set=chosen["doc"].combine_chunks())
-                        hit = pc.is_valid(at)
-                        out.write(self.rows(chosen.take(at.filter(hit)), batch.filter(hit), reader))
+            limit = self.recipe.limits.record_bytes
+            for rows, batch in chosen_records(self.workspace, group, reader, chosen, limit):
+                out.write(self.rows(rows, batch, reader))
         assert out.record is not None
         yield "sample", out.record
 
@@ -89,6 +84,20 @@ class DrawTask(ABC):
         for name in self.columns:
             table = table.append_column(name, kept[name])
         return table.filter(pa.array(taken))
+
+
+def chosen_records(
+    workspace: Workspace, group: int, reader: Reader, chosen: pa.Table, limit: int
+) -> Iterator[tuple[pa.Table, pa.RecordBatch]]:
+    """The rows of `chosen` (by `doc`, ascending) and their records, batch by batch; nothing is read for none."""
+    if not chosen.num_rows:
+        return
+    for file_no, split in group_splits(workspace, group):
+        for batch in read_records(split, reader.layout, limit):
+            doc = pa.array(doc_numbers(file_no, batch.column("place").to_numpy()))
+            at = pc.index_in(doc, value_set=chosen["doc"].combine_chunks())
+            hit = pc.is_valid(at)
+            yield chosen.take(at.filter(hit)), batch.filter(hit)
 
 
 def draw(spark: "SparkSession", task: DrawTask) -> dict[str, Record]:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coursepack.pipeline import storage
-from coursepack.pipeline.errors import TokenizerError
-from coursepack.pipeline.hashing import fingerprint
+from coursepack.pipeline.errors import RecipeError, TokenizerError
+from coursepack.pipeline.hashing import CHOICE_BITS, fingerprint
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe
 from coursepack.pipeline.workspace import Workspace
@@ -24,7 +24,7 @@ from coursepack.stages.drawing import DrawTask, draw
 from coursepack.stages.inventory import Inventory
 from coursepack.stages.programming import programming_language
 from coursepack.stages.reader import Reader
-from coursepack.stages.sampling import SampleTask, sample_rates, windows
+from coursepack.stages.sampling import SALT, Class, plan_sample, windows_from
 from coursepack.stages.token_counts import CLASSES, COUNTS, SUMS, count_tokens, merge_counts
 from coursepack.tokenizers.cost import Cost
 from coursepack.tokenizers.model import load
@@ -127,57 +127,75 @@ def _trained_in(workspace: Workspace) -> set[str]:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is drawn of each domain, and which of them training left nothing of."""
+    """What is drawn of each class, and the domains of which training left nothing of some class, or of all."""
 
-    rates: Mapping[str, float]
+    rates: Mapping[str, float]  # by domain, source and language, with `/` between
     seen: tuple[str, ...]
+    all_seen: bool
 
 
-def held_out(recipes: Iterable[Recipe], decided: Decided, sample: int, seed: int) -> HeldOut:
-    """About `sample` bytes of the kept documents, in all domains alike, that no recipe of `seed` trains on.
+def held_out(
+    recipes: Iterable[Recipe], supplied: Mapping[Class, int], sample: int, seed: int
+) -> HeldOut:
+    """About `sample` bytes of the kept documents, of all classes alike, that no recipe of `seed` trains on.
 
-    Of a domain that some vocabulary's sample takes whole, documents are drawn all the same.
+    `supplied` is what `sampling.supply` found. Of a class that some vocabulary's sample takes whole, documents are
+    drawn all the same.
     """
-    sizes: dict[str, int] = {}
-    for row in decided.funnel():
-        if not row["reason"]:
-            sizes[row["domain"]] = sizes.get(row["domain"], 0) + row["bytes"]
-    trained = dict.fromkeys(sizes, 0.0)
+    trained = dict.fromkeys(supplied, 0.0)
     for recipe in recipes:
-        settings = recipe.tokenizer.train
-        if settings is None or recipe.seed != seed or not settings.weights.keys() <= sizes.keys():
+        if recipe.tokenizer.train is None or recipe.seed != seed:
             continue
-        for domain, rate in sample_rates(settings, decided).items():
-            trained[domain] = max(trained[domain], rate)
-    wanted = min(1.0, sample / max(sum(sizes.values()), 1))
-    seen = tuple(sorted(domain for domain, rate in trained.items() if rate >= 1))
+        try:
+            rates, _ = plan_sample(recipe.tokenizer.train, supplied)
+        except RecipeError:  # of other sources: no sample of these documents
+            continue
+        for each, rate in rates.items():
+            trained[each] = max(trained[each], rate)
+    wanted = min(1.0, sample / max(sum(supplied.values()), 1))
     return HeldOut(
-        {d: wanted if d in seen else min(wanted, 1 - rate) for d, rate in trained.items()}, seen
+        {
+            _label(*each): wanted if rate >= 1 else min(wanted, 1 - rate)
+            for each, rate in trained.items()
+        },
+        tuple(sorted({domain for (domain, _, _), rate in trained.items() if rate >= 1})),
+        all(rate >= 1 for rate in trained.values()),
     )
+
+
+def _label(domain: str, source: str, language: str) -> str:
+    return f"{domain}/{source}/{language}"
 
 
 @dataclass(frozen=True)
 class CompareTask(DrawTask):
-    """Draws documents from the end of the order that no vocabulary is trained on, and counts their tokens."""
+    """Draws windows from the end of the order that no vocabulary is trained on, and counts their tokens."""
 
     schema = COUNTS
-    salt = SampleTask.salt
-    columns = ("domain", "language")
+    salt = SALT
+    columns = ("domain", "source", "language")
     from_end = True
 
     tokenizers: Mapping[str, str]  # sha256 -> URL
 
     def labels_of(self, kept: pa.Table) -> pa.Array:
-        return pa.concat_arrays([pa.array([], pa.string()), *kept["domain"].chunks])
+        names = (pc.fill_null(kept[name], "") for name in self.columns)
+        joined = pc.binary_join_element_wise(*names, "/")
+        return pa.concat_arrays([pa.array([], pa.string()), *joined.chunks])
 
     def rows(self, chosen: pa.Table, batch: pa.RecordBatch, reader: Reader) -> pa.Table:
         if not chosen.num_rows:
             return COUNTS.empty_table()
-        text = windows(reader.texts(batch), chosen["order"].to_numpy())
-        code = programming_of(self.recipe, batch, text)
-        classes = chosen.select(["domain", "language"]).append_column("programming_language", code)
+        whole = 1 << CHOICE_BITS
+        rates = (self.rates[label] for label in chosen["label"].to_pylist())
+        least = np.array([whole - int(rate * whole) for rate in rates], np.int64)
+        edited = reader.texts(batch)
+        text, row = windows_from(edited, chosen["order"].to_numpy(), least)
+        classes = chosen.select(["domain", "language"]).append_column(
+            "programming_language", programming_of(self.recipe, batch, edited)
+        )
         models = {sha256: load(url, sha256) for sha256, url in self.tokenizers.items()}
-        return count_tokens(models, text, classes)
+        return count_tokens(models, text, classes.take(pa.array(row)))
 
 
 def programming_of(recipe: Recipe | None, records: pa.RecordBatch, text: pa.Array) -> pa.Array:
@@ -234,7 +252,7 @@ def compare_kept(
         found = figures(sum_counts(map(dataset.read, records.values())), tokenizers)
         step.done(rows=found[0].documents)
     notes = [_held_note(found[0], held, recipe.seed), *_training_notes(tokenizers)]
-    where, seen = inventory.workspace.url, () if _is_all_seen(held) else held.seen
+    where, seen = inventory.workspace.url, () if held.all_seen else held.seen
     return Comparison(where, tuple(tokenizers), tuple(found), tuple(notes), seen)
 
 
@@ -249,13 +267,9 @@ def sum_counts(tables: Iterable[pa.Table]) -> pa.Table:
     return merge_counts(pa.concat_tables(held))
 
 
-def _is_all_seen(held: HeldOut) -> bool:
-    return len(held.seen) == len(held.rates)
-
-
 def _held_note(total: Figures, held: HeldOut, seed: int) -> str:
     what = f"{total.documents:,} documents, {total.bytes:,} bytes"
-    if _is_all_seen(held):
+    if held.all_seen:
         return (
             f"{what}, and none held out: the sample of a vocabulary takes all kept documents; lower "
             "tokenizer.train.sample, or compare on other files"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from coursepack.pipeline.errors import TokenizerError
 
 BPE = 2  # TrainerSpec.ModelType
+_NORMALIZER_SPEC = 3  # of ModelProto
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # SentencePiece.Type
 
 # A second `normalizer_spec { add_dummy_prefix: false }` behind the file: protobuf merges it into
@@ -74,6 +75,29 @@ def read_spec(model: bytes) -> ModelSpec:
         removes_extra_whitespaces=bool(normalizer.get(4, 1)),
         escapes_whitespaces=bool(normalizer.get(5, 1)),
     )
+
+
+def with_dummy_prefix(model: bytes) -> bytes:
+    """A model file that adds a space before each text: `normalizer_spec.add_dummy_prefix` set in place."""
+    at = 0
+    while at < len(model):
+        start = at
+        tag, at = _varint(model, at)
+        size, at = _varint(model, at)  # a ModelProto has messages alone
+        if tag == _NORMALIZER_SPEC << 3 | 2:
+            # of a field that is there twice the last one holds
+            spec = model[at : at + size] + b"\x18\x01"
+            return model[:start] + bytes([tag]) + _as_varint(len(spec)) + spec + model[at + size :]
+        at += size
+    raise TokenizerError("this is not a SentencePiece model: it has no normalizer_spec")
+
+
+def _as_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -1,82 +1,68 @@
-"""Train a SentencePiece BPE vocabulary from a sample of text, with the settings of known
-tokenizers.
+"""Train a SentencePiece vocabulary, BPE or unigram, with the settings of known tokenizers.
 
-The same sentences in the same order give the same bytes: nothing is shuffled or sampled, no path is
-written into the model, and the trainer's thread count, which it records, is fixed (it parallelises
-only the normalisation; all else runs on one thread).
+Always from counted words, never from sentences: the corpus behind a vocabulary may be as large as one likes. The
+trainer itself makes such counts of sentences, so BPE pieces and ids are the same; `words` says what a word is.
+
+The same words with the same counts give the same bytes: they are sorted, nothing is shuffled or sampled, no path
+is written into the model, and the trainer, whose thread count is recorded, has one thread.
 """
 
-import io
+import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import sentencepiece
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from coursepack.pipeline.arrow import text_buffers
 from coursepack.pipeline.errors import TokenizerError
+from coursepack.tokenizers.presets import Preset, preset_with
+from coursepack.tokenizers.sentencepiece_proto import with_dummy_prefix
+from coursepack.tokenizers.trainer import run_trainer
+from coursepack.tokenizers.words import LONGEST_WORD, WordCounter
 
-# Gemma's HTML symbols, in the order of its ids 169 to 216.
-_BLOCKS = ("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td")
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6", "blockquote")
-_INLINE = ("strong", "em", "b", "i", "u", "s", "sub", "sup", "code")
-
-_LONGEST_RUN = 31
-# The trainer counts positions in 16 bits and ends the process beyond them.
-_LONGEST_LINE = 1 << 15
-# The trainer keeps U+2585 for itself and silently drops sentences that hold it; a tab is where it
-# ends words.
-_RESERVED, _BOUNDARY = "\u2585", "\t"
+Algorithm = Literal["bpe", "unigram"]
+Progress = Callable[[str, float | None], None]
+"""Told what the trainer does, and how far it is: 0 to 1, or None."""
+_ROWS = 1 << 16  # sent to the trainer at once
+_BATCH_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
-class Preset:
-    """Where published SentencePiece BPE tokenizers differ.
+class Vocabulary:
+    """What is to be trained: so many pieces, the fixed ones of `preset`, `symbols` and `reserved` among them."""
 
-    All have byte fallback, single digits, pieces of spaces alone, and no normalisation.
-    """
+    pieces: int
+    preset: str = "gemma"
+    algorithm: Algorithm = "bpe"
+    symbols: tuple[str, ...] = ()
+    reserved: int = 0
 
-    pieces: int  # of the published model
-    symbols: tuple[str, ...] = field(
-        default=(), repr=False
-    )  # user-defined, in the order of their ids
-    names: tuple[str, str, str, str] = ("<pad>", "</s>", "<s>", "<unk>")  # pad, eos, bos, unk
-    ids: tuple[int, int, int, int] = (-1, 2, 1, 0)  # pad, eos, bos, unk
-    add_dummy_prefix: bool = False
-    character_coverage: float = 0.99995
-    max_sentencepiece_length: int = 16
+    def settings(self) -> Preset:
+        """The preset with the symbols; raises TokenizerError where they are wrong, or leave nothing to learn."""
+        settings = preset_with(self.preset, self.symbols, self.reserved)
+        fixed = len(settings.fixed)
+        if self.pieces <= fixed:
+            raise TokenizerError(
+                f"a vocabulary of {self.pieces} holds only fixed pieces: preset {self.preset!r} with the symbols "
+                f"of the recipe has {fixed} (special, user-defined, bytes); ask for more than {fixed}"
+            )
+        return settings
 
-
-def _gemma_symbols() -> tuple[str, ...]:
-    unused = tuple(f"<unused{i}>" for i in range(99))
-    tags = [
-        *(f"<{tag}>" for tag in _BLOCKS),
-        *(f"</{tag}>" for tag in _BLOCKS),
-        *(f"<{tag}>" for tag in _HEADINGS),
-        *(f"</{tag}>" for tag in _HEADINGS),
-        *(f"<{tag}>" for tag in _INLINE),
-        *(f"</{tag}>" for tag in _INLINE),
-    ]
-    return (
-        *("<mask>", "<2mass>", "[@BOS@]", *unused, "<start_of_turn>", "<end_of_turn>"),
-        *("\n" * n for n in range(1, _LONGEST_RUN + 1)),
-        *("\u2581" * n for n in range(2, _LONGEST_RUN + 1)),
-        *tags,
-        *("\t" * n for n in range(1, _LONGEST_RUN + 1)),
-    )
+    def counter(self) -> WordCounter:
+        """A counter of the words that this vocabulary is trained from."""
+        settings = self.settings()
+        return WordCounter(settings.fixed, settings.add_dummy_prefix)
 
 
-# gemma: ids of google-deepmind/gemma `_Gemma2SpecialTokens`, trainer settings of transformers'
-# GemmaConverter. Ids 0 to 216 are Gemma's. Its tab runs stand at 255969 and up, where the trainer
-# puts no symbol; ours follow at 217 to 247, with the single tab that Gemma lacks, and the bytes at
-# 248. character_coverage and the sample are not published. llama-2: the settings in its
-# tokenizer.model as listed in karpathy/llama2.c; newlines and tabs are byte pieces.
-PRESETS = {
-    "gemma": Preset(
-        256_000, _gemma_symbols(), ("<pad>", "<eos>", "<bos>", "<unk>"), ids=(0, 1, 2, 3)
-    ),
-    "llama-2": Preset(32_000, add_dummy_prefix=True),
-}
+@dataclass(frozen=True)
+class Trained:
+    """A `.model` file's bytes, and the memory that the trainer took at its highest."""
+
+    model: bytes
+    peak_bytes: int
 
 
 def train(
@@ -84,45 +70,64 @@ def train(
     vocabulary: int,
     preset: str = "gemma",
     accept_fewer: bool = False,
+    algorithm: Algorithm = "bpe",
 ) -> bytes:
-    """A `.model` file's bytes with `vocabulary` pieces, learned from `sentences`.
+    """A `.model` file's bytes with `vocabulary` pieces, learned from texts of any length.
 
-    A sentence is a text of any length; pieces never cross its lines, as when the trainer reads
-    files. All are held in memory, about 12 times their size at the peak. The interpreter lock is
-    free during training, so other threads go on; an exception of the iterator passes through.
-    `accept_fewer` takes what a small sample gives instead of raising.
-
-    Raises `TokenizerError` for an unknown preset, and when the sample gives fewer pieces or has
-    more distinct characters than `vocabulary`.
+    Raises `TokenizerError` for an unknown preset, and when the texts give fewer pieces (unless `accept_fewer`) or
+    have more distinct characters than `vocabulary`.
     """
-    if preset not in PRESETS:
-        raise TokenizerError(
-            f"no preset is called {preset!r}; the presets are {', '.join(PRESETS)}"
-        )
-    settings = PRESETS[preset]
-    fixed = len(settings.symbols) + 256 + sum(i >= 0 for i in settings.ids)
-    if vocabulary <= fixed:
-        raise TokenizerError(
-            f"a vocabulary of {vocabulary} holds only fixed pieces: preset {preset!r} has {fixed} "
-            f"(special, user-defined, bytes); ask for more than {fixed}"
-        )
-    lines = _Lines(sentences)
-    try:
-        return _run(lines, settings, vocabulary, accept_fewer)
-    except RuntimeError as error:
-        if lines.error is not None:
-            raise lines.error from None
-        raise _explained(str(error), lines, vocabulary) from error
+    wanted = Vocabulary(vocabulary, preset, algorithm)
+    counter = wanted.counter()
+    for batch in _batches(sentences):
+        counter.add(batch)
+    return train_words(counter.table(), wanted, accept_fewer).model
 
 
-def _run(lines: "_Lines", settings: Preset, vocabulary: int, accept_fewer: bool) -> bytes:
+def _batches(sentences: Iterable[str]) -> Iterator[pa.Array]:
+    held: list[str] = []
+    size = 0
+    for sentence in sentences:
+        held.append(sentence)
+        size += len(sentence)
+        if size >= _BATCH_BYTES:
+            yield pa.array(held, pa.large_string())
+            held, size = [], 0
+    yield pa.array(held, pa.large_string())
+
+
+def train_words(
+    words: pa.Table,
+    wanted: Vocabulary,
+    accept_fewer: bool = False,
+    progress: Progress = lambda said, fraction: None,
+) -> Trained:
+    """A model learned from WORDS of `wanted.counter()`; each word may be there once.
+
+    Raises `TokenizerError` as `train` does, and where the trainer is killed.
+    """
+    settings = wanted.settings()
+    if not words.num_rows:
+        raise TokenizerError("the sample has no text; give sentences that are not empty")
+    ordered = words.sort_by([("count", "descending"), ("word", "ascending")])
+    log = _Log(wanted, len(settings.fixed), progress)
+    options = options_of(wanted, settings, accept_fewer)
+    answer = run_trainer(options, _lines(ordered, wanted.algorithm, settings.names[3]), log)
+    if answer.error is not None:
+        raise _explained(answer.error, wanted.pieces)
+    model = with_dummy_prefix(answer.model) if settings.add_dummy_prefix else answer.model
+    return Trained(model, answer.peak_bytes)
+
+
+def options_of(wanted: Vocabulary, settings: Preset, accept_fewer: bool) -> dict[str, Any]:
+    """What the library's trainer is told."""
     names = ("pad", "eos", "bos", "unk")
-    options: dict[str, Any] = {
-        "model_type": "bpe",
-        "vocab_size": vocabulary,
+    return {
+        "model_type": wanted.algorithm,
+        "vocab_size": wanted.pieces,
         "hard_vocab_limit": not accept_fewer,
         "normalization_rule_name": "identity",
-        "add_dummy_prefix": settings.add_dummy_prefix,
+        "add_dummy_prefix": False,  # words have theirs; the model says so in the end
         "remove_extra_whitespaces": False,
         "byte_fallback": True,
         "split_digits": True,
@@ -130,53 +135,88 @@ def _run(lines: "_Lines", settings: Preset, vocabulary: int, accept_fewer: bool)
         "character_coverage": settings.character_coverage,
         "max_sentencepiece_length": settings.max_sentencepiece_length,
         "user_defined_symbols": list(settings.symbols),
+        "input_format": "tsv",
         "input_sentence_size": 0,
         "shuffle_input_sentence": False,
-        "max_sentence_length": 4 * _LONGEST_LINE,  # in bytes: nothing is skipped
+        "max_sentence_length": 8 * LONGEST_WORD,  # in bytes: nothing is skipped
         "num_threads": 1,
-        "minloglevel": 2,
+        "minloglevel": 0,
         **{f"{name}_piece": piece for name, piece in zip(names, settings.names, strict=True)},
         **{f"{name}_id": token for name, token in zip(names, settings.ids, strict=True)},
     }
-    out = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_writer=out, **options
-    )
-    return out.getvalue()
 
 
-class _Lines:
-    """The lines of all sentences, none empty or too long, their bytes counted.
+def _lines(words: pa.Table, algorithm: Algorithm, cut: str) -> Iterator[memoryview]:
+    """Words as the trainer reads them: `word TAB count`.
 
-    The library turns exceptions of an iterator into text, so the first is kept.
+    The empty word, which is what cuts lines, is written as `cut`, a meta piece, which the trainer takes out.
+
+    Unigram's first pieces are strings which different characters follow. All that follows a counted word is its end,
+    so whole words would be lost; one of each word's counts goes to the word with a cut behind it.
     """
-
-    def __init__(self, sentences: Iterable[str]) -> None:
-        self._sentences = sentences
-        self.bytes = 0
-        self.error: BaseException | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for sentence in self._sentences:
-                for line in sentence.replace(_RESERVED, _BOUNDARY).split("\n"):
-                    for start in range(0, len(line), _LONGEST_LINE):
-                        encoded = line[start : start + _LONGEST_LINE].encode()
-                        self.bytes += len(encoded)
-                        yield encoded
-        except BaseException as error:
-            self.error = error
-            raise
+    cuts = _scalar(cut.encode())
+    for batch in words.to_batches(_ROWS):
+        word, count = batch.column("word"), batch.column("count")
+        word = pc.if_else(pc.equal(pc.binary_length(word), 0), cuts, word)
+        if algorithm == "unigram":
+            again = pc.and_(pc.greater(pc.binary_length(word), 1), pc.greater(count, 1))
+            count = pc.subtract(count, again.cast(pa.int64()))
+            yield _joined(word.filter(again), _scalar(cut.encode() + b"\t1\n"))
+        number = count.cast(pa.string()).cast(pa.large_binary())
+        yield _joined(word, _scalar(b"\t"), number, _scalar(b"\n"))
 
 
-def _explained(message: str, lines: _Lines, vocabulary: int) -> Exception:
+def _scalar(value: bytes) -> pa.Scalar:
+    return pa.scalar(value, pa.large_binary())
+
+
+def _joined(*columns: Any) -> memoryview:
+    """The bytes of all columns, row by row."""
+    offsets, data = text_buffers(pc.binary_join_element_wise(*columns, _scalar(b"")))
+    return data[offsets[0] : offsets[-1]].data
+
+
+class _Log:
+    """Makes progress of the trainer's log."""
+
+    def __init__(self, wanted: Vocabulary, fixed: int, progress: Progress) -> None:
+        self._wanted, self._fixed, self._progress = wanted, fixed, progress
+        self._characters = self._seeds = 0
+
+    def __call__(self, line: str) -> None:
+        if found := re.search(r"Alphabet size=(\d+)", line):
+            self._characters = int(found[1])
+        elif found := re.search(r"(?:Merged|Added): .*?(?:merges|size)=(\d+)", line):
+            all_merges = self._wanted.pieces - self._fixed - self._characters
+            self._progress("merging", int(found[1]) / max(all_merges, 1))
+        elif found := re.search(r"Initialized (\d+) seed", line):
+            self._seeds = int(found[1])
+            self._progress("pruning", 0.0)
+        elif (found := re.search(r"EM sub_iter=\d+ size=(\d+)", line)) and self._seeds:
+            # each round keeps three quarters of the pieces
+            target = math.log(self._seeds / (1.1 * self._wanted.pieces))
+            done = math.log(self._seeds / int(found[1]))
+            self._progress("pruning", done / target if target > 0 else None)
+        else:
+            for sign, said in _PHASES.items():
+                if sign in line:
+                    self._progress(said, None)
+
+
+_PHASES = {
+    "Normalizing sentences": "reading words",
+    "Extracting seed": "looking for frequent strings",
+    "Making suffix array": "looking for frequent strings",
+    "Completed": "writing",
+}
+
+
+def _explained(message: str, vocabulary: int) -> Exception:
     """The library's failure as something the user can act on; any other stays as it is."""
-    if not lines.bytes:
-        return TokenizerError("the sample has no text; give sentences that are not empty")
     if found := re.search(r"Please set it to a value <= (\d+)", message):
         return TokenizerError(
-            f"the sample of {lines.bytes} bytes gives {found[1]} pieces, fewer than the vocabulary "
-            f"of {vocabulary}; give more text, ask for at most {found[1]}, or accept fewer"
+            f"the sample gives {found[1]} pieces, fewer than the vocabulary of {vocabulary}; give more text, ask for "
+            f"at most {found[1]}, or accept fewer"
         )
     if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         return TokenizerError(

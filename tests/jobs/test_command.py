@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_commands_are_those_that_were_promised():
     assert set(COMMANDS) == {
-        *("demo", "init", "check", "run", "curate", "train-tokenizer", "pack"),
+        *("demo", "init", "check", "run", "curate", "tokenizer", "pack"),
         *(
             "stats",
             "status",
@@ -86,7 +86,7 @@ def test_readme_mentions_every_command(name):
 
 def test_a_bare_command_shows_help():
     found = run()
-    assert "train-tokenizer" in found.stdout + found.stderr
+    assert "tokenizer" in found.stdout + found.stderr
 
 
 def test_version():
@@ -222,11 +222,11 @@ def test_curate_prints_the_funnel(folder, monkeypatch):
     assert "tiny" in found.stdout
 
 
-def test_train_tokenizer_prints_where_the_model_lies(folder, monkeypatch):
+def test_tokenizer_train_prints_where_the_model_lies(folder, monkeypatch):
     monkeypatch.setattr(
         "coursepack.jobs.train_tokenizer.train_tokenizer", lambda *_: ("x/tokenizer.model", "abc")
     )
-    found = run("train-tokenizer", folder / "small.toml")
+    found = run("tokenizer", "train", folder / "small.toml")
     assert (found.stdout, found.stderr) == ("x/tokenizer.model\n", "sha256 abc\n")
 
 

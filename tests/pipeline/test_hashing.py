@@ -1,6 +1,7 @@
 """Identities and choices, pinned: were one to change, every shard ever made would differ."""
 
 import hashlib
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from coursepack.pipeline.hashing import (
     CHOICE_BITS,
     canonical_json,
     choice,
+    choices,
     content_hash,
     fingerprint,
 )
@@ -97,6 +99,21 @@ def test_choices_of_contents_that_differ_in_one_bit() -> None:
     flips = [int(value ^ values[0]).bit_count() for value in values[1:]]
     assert min(flips) > 15
     assert 29 < float(np.mean(flips)) < 33
+
+
+def test_choices_for_parts_are_further_ones() -> None:
+    chosen = choice(1, "ring", content_hash(pa.array([f"document {n}" for n in range(1 << 14)])))
+    assert choices(chosen, np.zeros(1 << 14, np.int64)).tolist() == chosen.tolist()
+    parts = [choices(chosen, np.full(1 << 14, number)) for number in range(4)]
+    for one, other in itertools.combinations(parts, 2):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.04
+        assert not np.any(one == other)
+    for values in parts:
+        assert values.dtype == np.int64
+        assert values.min() >= 0
+        assert values.max() < 1 << CHOICE_BITS
+        assert float(np.mean(values < 1 << CHOICE_BITS - 2)) == pytest.approx(0.25, abs=0.02)
+    assert choices(np.array([5]), np.array([1])).tolist() == [1783652790038589654]
 
 
 SETTINGS: dict[str, Any] = {

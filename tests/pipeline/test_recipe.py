@@ -72,7 +72,8 @@ FULL: dict[str, Any] = {
     },
     "language": {"model": "lid", "sha256": "ab"},
     "tokenizer": {
-        "train": {"preset": "llama-2", "vocabulary": 999, "sample": "1M", "weights": {"web": 1}},
+        "train": {"preset": "llama-2", "vocabulary": 999, "sample": "1M", "weights": {"web": 1}}
+        | {"algorithm": "unigram", "symbols": ["<x>"], "reserved": 3, "least_count": 2},
         "sha256": "cd",
         "bos": True,
         "eos": False,
@@ -213,6 +214,11 @@ WRONG: list[tuple[str, Any, str]] = [
      "tokenizer.pattern: should be 'gpt2', 'cl100k' or 'o200k' (found 'gpt4')"),
     ("tokenizer", {"train": {}, "pattern": "gpt2"},
      "tokenizer: 'pattern' is of tiktoken ranks files; a trained vocabulary has none"),
+    ("tokenizer", {"train": {"weights": {"a b": 1}}},
+     "tokenizer.train.weights: 'a b' selects nothing; write a domain or source, such as "
+     "'web', 'web[lang=de]' or '*'"),
+    ("tokenizer", {"train": {"algorithm": "word"}},
+     "tokenizer.train.algorithm: should be 'bpe' or 'unigram' (found 'word')"),
     ("holdout", {}, "holdout.tokens: is missing"),
     ("holdout", {"tokens": 9, "length": 7},
      "holdout.length: should be greater than or equal to 8 (found 7)"),
@@ -375,7 +381,7 @@ def test_tokens_that_frame_a_document() -> None:
 # Raised knowingly: results of older versions get another fingerprint.
 def test_fingerprints_are_pinned() -> None:
     assert parse(RECIPE).fingerprint() == "93e9df07c9bd91a4a1d7"
-    assert parse(FULL).fingerprint() == "2083b81c4c6b1e045490"
+    assert parse(FULL).fingerprint() == "5942e6ff70577d0a9476"
 
 
 def test_fingerprint_of_defaults_is_that_of_their_values() -> None:

@@ -80,7 +80,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
      "tokenizer.model: there is no file 'nowhere.model'; give a SentencePiece .model file, a "
      'tokenizer.json or a tiktoken ranks file, or train one: [tokenizer] train = { preset = "gemma" }'),
     ("tokenizer", {"model": None, "train": {"weights": {"lav": 1}}},
-     "tokenizer.train.weights: no domain is called 'lav'; did you mean 'law'?"),
+     "tokenizer.train.weights: no domain or source is called 'lav'; did you mean 'law'?"),
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Figures of tokenizers, on documents that their training sample does not hold."""
 
 import functools
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +12,10 @@ from hand_made import decided_of, inventory_of, recipe, write_lines
 from coursepack.pipeline.errors import TokenizerError
 from coursepack.pipeline.progress import Progress
 from coursepack.pipeline.recipe import Recipe, parse
-from coursepack.pipeline.workspace import Dataset, Record, Workspace
+from coursepack.pipeline.workspace import Workspace
 from coursepack.stages.decide import Decided
-from coursepack.stages.inventory import Inventory, group_name
-from coursepack.stages.sampling import SampleTask, sample_rates, sample_texts
+from coursepack.stages.inventory import Inventory
+from coursepack.stages.sampling import Class, Windows, plan_sample
 from coursepack.stages.token_counts import CLASSES, COUNTS, SUMS
 from coursepack.stages.tokenizer_compare import (
     ALL,
@@ -57,19 +58,24 @@ def with_training(folder: Path, sample: int, **changes: Any) -> Recipe:
     return recipe(folder, tokenizer={"train": {"sample": sample, "vocabulary": 600}}, **changes)
 
 
+def supplied(decided: Decided) -> dict[Class, int]:
+    """Bytes of the kept documents by class, as `supply` finds them."""
+    found: Counter[Class] = Counter()
+    for record in decided.records.values():
+        for row in decided.dataset.read(record).to_pylist():
+            if row["keep"]:
+                found[row["domain"], row["source"], row["language"] or ""] += row["bytes"]
+    return dict(found)
+
+
 def trained_on(made: Recipe, inventory: Inventory, decided: Decided) -> set[str]:
     """The texts that the recipe's vocabulary is trained on."""
     assert made.tokenizer.train is not None
-    task = SampleTask(
-        inventory.workspace,
-        inventory.workspace.dataset("sample"),
-        decided,
-        {g: inventory.reader(g) for g in inventory.groups},
-        made,
-        sample_rates(made.tokenizer.train, decided),
-    )
-    records = {group_name(g): dict(task(g))["sample"] for g in inventory.groups}
-    return set(sample_texts(task.dataset, records))
+    rates, _ = plan_sample(made.tokenizer.train, supplied(decided))
+    readers = {g: inventory.reader(g) for g in inventory.groups}
+    task = Windows(inventory.workspace, decided, readers, made, rates)
+    parts = [part for group in inventory.groups for part in task.texts(group)]
+    return {text for part in parts for text in part.to_pylist()}
 
 
 class Seen(CompareTask):
@@ -85,7 +91,7 @@ class Seen(CompareTask):
 def drawn(
     made: Recipe, inventory: Inventory, decided: Decided, models: list[str], sample: int, at: str
 ) -> tuple[list[str], pa.Table]:
-    held = held_out([made], decided, sample, made.seed)
+    held = held_out([made], supplied(decided), sample, made.seed)
     task = Seen(
         inventory.workspace,
         inventory.workspace.dataset(at),
@@ -135,24 +141,39 @@ def test_counts_do_not_depend_on_groups(tmp_path: Path, models: list[str]) -> No
 
 
 def test_the_largest_sample_of_any_recipe_of_the_seed_is_held_out(tmp_path: Path) -> None:
-    counts = {"bytes:s/web/": 1000, "bytes:s/code/": 500, "bytes:s/web/short": 10**9}
-    decided = Decided(Dataset(""), {"g": Record("g", "", 0, 0, "", counts)})
+    kept = {("web", "s", "en"): 600, ("web", "s", ""): 400, ("code", "s", "en"): 500}
     small, large = with_training(tmp_path, 150), with_training(tmp_path, 600)
     other = with_training(tmp_path, 1500, seed=5)
-    assert held_out([], decided, 150, 0).rates == pytest.approx({"web": 0.1, "code": 0.1})
-    assert held_out([small, large, other], decided, 1500, 0).rates == pytest.approx(
-        {"web": 0.6, "code": 0.6}
-    )
-    everything = held_out([small, other], decided, 150, 5)
-    assert everything.seen == ("code", "web")
-    assert everything.rates == pytest.approx({"web": 0.1, "code": 0.1})  # drawn all the same
-    weights = {"train": {"sample": 400, "vocabulary": 600, "weights": {"code": 1, "web": 0.001}}}
-    uneven = held_out([recipe(tmp_path, tokenizer=weights)], decided, 1500, 0)
-    assert uneven.rates["code"] == pytest.approx(0.2, abs=0.01)
-    assert uneven.rates["web"] == pytest.approx(1, abs=0.01)
+    names = ("web/s/en", "web/s/", "code/s/en")
+    assert held_out([], kept, 150, 0).rates == pytest.approx(dict.fromkeys(names, 0.1))
+    most = held_out([small, large, other], kept, 1500, 0)
+    assert most.rates == pytest.approx(dict.fromkeys(names, 0.6))
+    everything = held_out([small, other], kept, 150, 5)
+    assert (everything.seen, everything.all_seen) == (("code", "web"), True)
+    assert everything.rates == pytest.approx(dict.fromkeys(names, 0.1))  # drawn all the same
+    weights = {"code": 1, "web[lang=en]": 2, "web": 0.001}
+    train = {"train": {"sample": 1200, "vocabulary": 600, "weights": weights}}
+    uneven = held_out([recipe(tmp_path, tokenizer=train)], kept, 1500, 0)
+    assert uneven.rates["code/s/en"] == pytest.approx(0.2, abs=0.01)
+    assert uneven.rates["web/s/"] == pytest.approx(1, abs=0.01)
+    assert (uneven.seen, uneven.all_seen) == (("web",), False)  # its English is taken whole
     strange = {"train": {"sample": 400, "vocabulary": 600, "weights": {"books": 1}}}
     foreign = recipe(tmp_path, tokenizer=strange)  # of other sources: no sample of these documents
-    assert held_out([foreign], decided, 150, 0).seen == ()
+    assert held_out([foreign], kept, 150, 0).seen == ()
+
+
+def test_windows_of_one_document_are_in_one_sample_each(tmp_path: Path, models: list[str]) -> None:
+    long = "".join(f"line {n} of a long document\n" for n in range(20_000))
+    write_lines(tmp_path, "a.jsonl", [long, *TEXTS[:20]])
+    made = with_training(tmp_path, len(long) // 2)
+    inventory = inventory_of(made)
+    decided = decided_of(inventory, lambda number, text: {"keep": True})
+    learnt = trained_on(made, inventory, decided)
+    _, counts = drawn(made, inventory, decided, models, 10**9, "all")
+    windows = [text for text in learnt if len(text) > 1000]
+    assert 1 < len(windows) < 8  # of nine
+    found = sum(counts["bytes"].to_pylist()) / 2
+    assert found == len(long) + sum(map(len, TEXTS[:20])) - sum(map(len, learnt))
 
 
 def test_names(tmp_path: Path, models: list[str]) -> None:
@@ -222,7 +243,7 @@ def test_a_comparison_in_spark(spark: Any, tmp_path: Path, models: list[str]) ->
     inventory = inventory_of(made)
     decided = decided_of(inventory, choose)
     candidates = find_candidates(models)
-    held = held_out([made], decided, 4_000, made.seed)
+    held = held_out([made], supplied(decided), 4_000, made.seed)
     given = (spark, made, inventory, decided, candidates, held, Progress.silent())
     found = compare_kept(*given)
     assert [row.tokenizer for row in found.figures if row.by == ALL] == ["gemma", "llama-2"]
@@ -233,7 +254,10 @@ def test_a_comparison_in_spark(spark: Any, tmp_path: Path, models: list[str]) ->
     (tmp_path / "in" / "a.jsonl").unlink()  # a second time nothing is read
     assert compare_kept(*given) == found
     seen = held_out(
-        [parse(made.model_dump() | {"tokenizer": {"train": {"sample": 10**9}}})], decided, 4_000, 0
+        [parse(made.model_dump() | {"tokenizer": {"train": {"sample": 10**9}}})],
+        supplied(decided),
+        4_000,
+        0,
     )
     write_lines(tmp_path, "a.jsonl", TEXTS)
     other = compare_kept(spark, made, inventory, decided, candidates, seen, Progress.silent())

@@ -6,11 +6,13 @@ import threading
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import sentencepiece
 
 from coursepack.pipeline.errors import TokenizerError
-from coursepack.tokenizers.train import PRESETS, train
+from coursepack.tokenizers.presets import PRESETS
+from coursepack.tokenizers.train import Algorithm, Vocabulary, train, train_words
 
 LINES = [
     f"def function_{i}(value):\n\treturn  value + {i} # größer 人人 {'xyz'[i % 3] * (i % 7)}"
@@ -83,6 +85,69 @@ def test_same_sample_gives_same_bytes_in_another_process() -> None:
 def test_lines_are_the_unit() -> None:
     joined = "\n".join(LINES)
     assert train([joined], 600) == train(joined.split("\n"), 600)
+
+
+def test_unigram() -> None:
+    files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[:20]
+    texts = [file.read_text("utf-8", "replace") for file in files]
+    model = train(texts, 2000, algorithm="unigram")
+    assert model == train(texts, 2000, algorithm="unigram")
+    sp = processor(model)
+    assert sp.get_piece_size() == 2000
+    assert sp.piece_to_id("<start_of_turn>") == 106
+    assert "▁the" in sp.encode("is the value", out_type=str)
+    assert sp.decode(sp.encode(" a  b\n\n\tc ☃ 12")) == " a  b\n\n\tc ☃ 12"
+
+
+def test_symbols_of_the_recipe_stand_behind_the_presets() -> None:
+    symbols = ("<|im_start|>", '<|fim,"prefix"|>', "▁▁ret", "\r\n")
+    wanted = Vocabulary(620, symbols=symbols, reserved=2)
+    counter = wanted.counter()
+    counter.add(pa.array([*LINES, "<|im_start|>user<|im_start|>user" * 50]))
+    sp = processor(train_words(counter.table(), wanted).model)
+    assert [sp.id_to_piece(i) for i in range(248, 255)] == [
+        *symbols,
+        "<unused99>",
+        "<unused100>",
+        "<0x00>",
+    ]
+    assert sp.encode("a<|im_start|>r", out_type=str) == ["a", "<|im_start|>", "r"]
+    assert not any("im_" in sp.id_to_piece(i) for i in range(255, 620))
+
+
+def test_the_order_of_words_does_not_matter() -> None:
+    wanted = Vocabulary(600)
+    counter = wanted.counter()
+    counter.add(pa.array(LINES))
+    words = counter.table()
+    backwards = words.take(pa.array(range(words.num_rows - 1, -1, -1)))
+    assert train_words(words, wanted).model == train_words(backwards, wanted).model
+
+
+@pytest.mark.parametrize(("algorithm", "last"), [("bpe", "merging"), ("unigram", "pruning")])
+def test_progress_is_told(algorithm: Algorithm, last: str) -> None:
+    wanted = Vocabulary(1000, algorithm=algorithm)
+    counter = wanted.counter()
+    files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[:20]
+    counter.add(pa.array([file.read_text("utf-8", "replace") for file in files]))
+    told: list[tuple[str, float | None]] = []
+    trained = train_words(counter.table(), wanted, progress=lambda *what: told.append(what))
+    assert told[0] == ("reading words", None)
+    fractions = [fraction for said, fraction in told if said == last and fraction is not None]
+    assert fractions == sorted(fractions)
+    assert len(fractions) > 2
+    assert 0.5 < fractions[-1] <= 1.1
+    assert 1e7 < trained.peak_bytes < 1e9
+
+
+def test_a_failing_listener_does_no_harm() -> None:
+    def fail(said: str, fraction: float | None) -> None:
+        raise ValueError(said)
+
+    wanted = Vocabulary(600)
+    counter = wanted.counter()
+    counter.add(pa.array(LINES))
+    assert train_words(counter.table(), wanted, progress=fail).model == train(LINES, 600)
 
 
 def test_nothing_is_skipped() -> None:
