@@ -344,7 +344,7 @@ def curate(
 
 
 tokenizer_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Vocabularies, and how well they fit."
+    no_args_is_help=True, rich_markup_mode=None, help="Vocabularies: trained, and side by side."
 )
 app.add_typer(tokenizer_app, name="tokenizer")
 
@@ -413,12 +413,6 @@ def tagger_train(
         return
     show(tagger_parts(trained))
     typer.echo(recipe_lines(trained))
-
-
-tokenizer_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Vocabularies: side by side."
-)
-app.add_typer(tokenizer_app, name="tokenizer")
 
 
 @tokenizer_app.command("compare")

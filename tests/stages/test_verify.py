@@ -58,7 +58,8 @@ from coursepack.stages.result import open_result
 from coursepack.stages.verdict import Verdict
 from coursepack.stages.verify import CHECKS, choose, verify
 from coursepack.tokenizers.model import Tokenizer
-from coursepack.tokenizers.train import PRESETS, train
+from coursepack.tokenizers.presets import PRESETS
+from coursepack.tokenizers.train import train
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog"]
 WORDS += ["größer", "als", "人人", "select", "from", "where"]
