@@ -5,6 +5,10 @@ Job `tokenize`: passes over the corpus in a new process, texts read beforehand. 
 tables. Peers: `sentencepiece` for a .model, `tokenizers` (`encode_batch_fast`) for a tokenizer.json, `tiktoken`
 (`encode_ordinary`) for a ranks file, where this Python has it. The program stops where ids differ.
 
+Job `tokenize_files`, with `--datatrove PYTHON` and for each tokenizer.json: from the corpus' files to files of
+tokens, by datatrove's DocumentTokenizer and by our reader and encoder, a process each, starts and loading included.
+The step `encode` of a run is measured by whole.py.
+
     python benchmarks/tokenize_text.py --tokenizer gpt2.json o200k_base.tiktoken --corpus a.jsonl.zst
 """
 
@@ -13,6 +17,8 @@ import importlib.metadata
 import importlib.util
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +39,9 @@ from measuring import (
     say,
 )
 
+from coursepack.pipeline.arrow import binary_array
+from coursepack.stages.layouts import layout_of
+from coursepack.stages.records import Split, read_records
 from coursepack.tokenizers.model import Tokenizer
 from coursepack.tokenizers.patterns import PATTERNS
 from coursepack.tokenizers.tiktoken_ranks import NAMED
@@ -66,10 +75,58 @@ def main() -> None:
         choices=sorted(NAMED),
         help="of tiktoken ranks files; OpenAI's own are known",
     )
+    arguments.add_argument("--datatrove", metavar="PYTHON", help="one that has datatrove")
     given = arguments.parse_args()
     with bench(given.corpus, given.out) as at:
         for file in given.tokenizer:
             compare(at, file, given.pattern)
+            if given.datatrove and file.suffix == ".json":
+                compare_files(at, file.resolve(), given.datatrove)
+
+
+def compare_files(at: Bench, file: Path, python: str) -> None:
+    """From files of texts to files of tokens, by us and by datatrove."""
+    rates = []
+    program = Path(__file__).parent / "peers" / "datatrove_tokens.py"
+    for who, command in (
+        ("datatrove", [python, str(program)]),
+        (OURS, [sys.executable, __file__, "--write-tokens"]),
+    ):
+        out = at.folder / f"tokens-{who}-{file.name}"
+        out.mkdir()
+        with Meter() as meter, open(out / "output.txt", "wb") as log:
+            code = subprocess.run(
+                [*command, str(at.corpus.folder), str(out), str(file)], stdout=log, stderr=log
+            ).returncode
+        if code:
+            said = (out / "output.txt").read_text(errors="replace").strip().splitlines()
+            raise SystemExit(f"{who} ended with code {code}: {' | '.join(said[-3:])}")
+        about = orjson.loads((out / "result.json").read_bytes())
+        rates.append((who, per_core_s(at, meter.total)))
+        at.record(
+            "tokenize_files", who, about["version"], at.corpus.mb, meter.total,
+            documents=about["documents"], tokens=about["tokens"], tokenizer=file.name,
+            **({"compiled": True} if who == OURS else {}),
+        )  # fmt: skip
+    for name, rate in rates:
+        ratio = rate / rates[0][1]
+        say(f"{file.name:30}{name + ', files':25}{rate:10.2f} MB per core-s{ratio:9.2f}")
+
+
+def write_tokens(corpus: str, out: str, file: str) -> None:
+    """Encode the files of a corpus into Arrow files of tokens, and leave result.json."""
+    tokenizer = Tokenizer(Path(file).read_bytes())
+    documents = tokens = 0
+    schema = pa.schema([("ids", pa.large_binary())])
+    for part in sorted(Path(corpus).glob("part-*.jsonl.zst")):
+        with pa.ipc.new_file(f"{out}/{part.name}.arrow", schema) as writer:
+            for batch in read_records(Split(str(part)), layout_of("jsonl")):
+                offsets, ids = tokenizer.encode(batch.column("text"))
+                writer.write(pa.record_batch([binary_array(offsets * 4, ids)], schema=schema))
+                documents += batch.num_rows
+                tokens += len(ids)
+    about = {"version": coursepack_version(), "documents": documents, "tokens": tokens}
+    Path(out, "result.json").write_bytes(orjson.dumps(about))
 
 
 def compare(at: Bench, file: Path, pattern: str | None) -> None:
@@ -204,4 +261,7 @@ ENCODERS: dict[str, Callable[[Path, str | None], Encode]] = {
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--write-tokens"]:
+        write_tokens(*sys.argv[2:])
+    else:
+        main()

@@ -61,3 +61,28 @@ def test_a_peer_that_is_not_there(
         *("--tokenizer", str(ranks), "--pattern", "o200k", "--corpus", str(files[0])),
     )
     assert "tiktoken is not installed: small.tiktoken is not compared" in capsys.readouterr().err
+
+
+PEER = """
+import pathlib, sys
+_, corpus, out, tokenizer = sys.argv
+pathlib.Path(out, "result.json").write_text('{"version": "1", "documents": 20, "tokens": 7}')
+"""
+
+
+def test_files_beside_datatrove(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python, out = tmp_path / "python", tmp_path / "out.jsonl"
+    (tmp_path / "peer.py").write_text(PEER)
+    python.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} {tmp_path}/peer.py "$@"\n')
+    python.chmod(0o755)
+    run(
+        monkeypatch,
+        *("--tokenizer", str(files[1]), "--corpus", str(files[0]), "--out", str(out)),
+        *("--datatrove", str(python)),
+    )
+    rows = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    ours = [row for row in rows if row["job"] == "tokenize_files"]
+    assert [row["who"] for row in ours] == ["datatrove", "coursepack"]
+    assert [row["tokens"] for row in ours] == [7, rows[0]["tokens"]]
