@@ -21,7 +21,8 @@ DATASETS = {
     "components": "components",
     "slices": "decisions",
     "lineage": "lineage",
-    "sample": "tokenizers/.*/sample",
+    "sample": "words/.*/groups",
+    "words": "words/.*/all",
     "encode": "tokens",
     "pack": "shards/small",
 }
@@ -124,9 +125,11 @@ def listed(workspace: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def committed(workspace: Path) -> dict[Path, int]:
-    """When each commit record, and the file it is of, was written."""
+    """When each commit record, and the file it is of, was written; but of words, which go once there is a vocabulary."""
     found = {}
     for record in workspace.glob("**/commits/*/*.json"):
+        if "words" in record.parts:
+            continue
         dataset = record.parents[2]
         for path in (record, dataset / json.loads(record.read_bytes())["path"]):
             found[path] = path.stat().st_mtime_ns
