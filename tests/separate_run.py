@@ -125,7 +125,7 @@ def listed(workspace: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def committed(workspace: Path) -> dict[Path, int]:
-    """When each commit record, and the file it is of, was written; but of words, which go once there is a vocabulary."""
+    """When each commit record, and the file it is of, was written; words apart, which go once they are learnt."""
     found = {}
     for record in workspace.glob("**/commits/*/*.json"):
         if "words" in record.parts:
