@@ -52,6 +52,7 @@ PEERS = {
     "tokenizer.json": "tokenizers",
     "tokenizer.tiktoken": "tiktoken",
 }
+DATATROVE = Path(__file__).parent / "peers" / "datatrove_tokens.py"
 BATCH_BYTES = 8_000_000
 Encode = Callable[[list[str]], list[list[int]] | np.ndarray]  # texts -> ids of each, or of all
 
@@ -87,9 +88,8 @@ def main() -> None:
 def compare_files(at: Bench, file: Path, python: str) -> None:
     """From files of texts to files of tokens, by us and by datatrove."""
     rates = []
-    program = Path(__file__).parent / "peers" / "datatrove_tokens.py"
     for who, command in (
-        ("datatrove", [python, str(program)]),
+        ("datatrove", [python, str(DATATROVE)]),
         (OURS, [sys.executable, __file__, "--write-tokens"]),
     ):
         out = at.folder / f"tokens-{who}-{file.name}"
