@@ -12,7 +12,7 @@ from coursepack.tokenizers.memory import WordsSize, estimate, free_bytes
 from coursepack.tokenizers.train import Algorithm, Vocabulary, train_words
 
 
-@pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
+@pytest.mark.parametrize("algorithm", ["bpe", pytest.param("unigram", marks=pytest.mark.slow)])
 def test_the_estimate_is_of_the_trainers_size(algorithm: Algorithm) -> None:
     wanted = Vocabulary(8000, algorithm=algorithm)
     files = sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py"))[:500]

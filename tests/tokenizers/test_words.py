@@ -186,6 +186,7 @@ def test_bpe_of_words_is_bpe_of_sentences_on_real_text(shared):
         assert pieces(words_model(texts, wanted)) == pieces(sentences_model(texts, wanted))
 
 
+@pytest.mark.slow
 def test_unigram_of_words_is_near_unigram_of_sentences():
     wanted = Vocabulary(4000, algorithm="unigram")
     texts = modules()
