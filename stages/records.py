@@ -77,12 +77,10 @@ def read_records(
         return
     fields = fields_of(layout, split.url)
     if container == "jsonl" and is_columnar(fields):
-        yield from _batches(_json_blocks(split, fields, record_bytes), batch_bytes)
-        return
-    rows = _rows(split, fields, container, record_bytes)
-    yield from _batches(
-        ((of_rows([place], [row]), np.array([size])) for place, row, size in rows), batch_bytes
-    )
+        blocks = _json_blocks(split, fields, record_bytes)
+    else:
+        blocks = _row_blocks(_rows(split, fields, container, record_bytes))
+    yield from _batches(blocks, batch_bytes)
 
 
 def read_places(
@@ -187,6 +185,27 @@ def _json_blocks(
                 row = _too_large(int(sizes[line]), record_bytes).row()
                 yield of_rows([int(places[line])], [row]), np.zeros(1, np.int64)
             start = line + 1
+
+
+def _row_blocks(
+    rows: Iterable[tuple[int, Row, int]],
+) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """Rows that Python objects hold as blocks of about _CHUNK bytes, and the bytes of each one's line."""
+    held: list[tuple[int, Row, int]] = []
+    size = 0
+    for row in rows:
+        held.append(row)
+        size += row[2] + _ROW_BYTES
+        if size >= _CHUNK:
+            yield _block(held)
+            held, size = [], 0
+    if held:
+        yield _block(held)
+
+
+def _block(rows: list[tuple[int, Row, int]]) -> tuple[pa.RecordBatch, np.ndarray]:
+    places, found, sizes = zip(*rows, strict=True)
+    return of_rows(list(places), list(found)), np.array(sizes, np.int64)
 
 
 def _batches(
