@@ -77,6 +77,19 @@ def fixed_rows(column: Text) -> np.ndarray:
     return data[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
 
 
+def row_classes(table: pa.Table) -> tuple[np.ndarray, pa.Table]:
+    """The number (int64) of each row's class, which is its values of all columns, and the classes by number.
+
+    Columns are of strings; a null is a value like others.
+    """
+    code = np.zeros(table.num_rows, np.int64)
+    for column in table.columns:
+        codes = column.combine_chunks().cast(pa.string()).dictionary_encode("encode")
+        code = code * max(len(codes.dictionary), 1) + codes.indices.to_numpy()
+    _, first, number = np.unique(code, return_index=True, return_inverse=True)
+    return number.astype(np.int64), table.take(pa.array(first))
+
+
 def totals(keys: Sequence[Text], name: str, sizes: Text) -> dict[str, int]:
     """Rows and sums by key: `documents:a/b/c` and `<name>:a/b/c`; a null in a key is the empty text."""
     joined = pc.binary_join_element_wise(*(pc.fill_null(key, "") for key in keys), "/")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
+from coursepack.pipeline.arrow import row_classes
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.recipe import Recipe, Selector
 from coursepack.stages.decide import Decided
@@ -56,17 +56,10 @@ class Labels:
     def column(self, table: pa.Table) -> pa.Array:
         """The label of each row of (source, domain, perhaps language), null where it has none."""
         names = [name for name in ("source", "domain", "language") if name in table.column_names]
-        code = np.zeros(table.num_rows, np.int64)
-        values = []
-        for name in names:
-            column = pa.concat_arrays([pa.array([], pa.string()), *table[name].chunks])
-            codes = column.dictionary_encode(null_encoding="encode")
-            code = code * max(len(codes.dictionary), 1) + codes.indices.to_numpy()
-            values.append(column)
-        _, first, row = np.unique(code, return_index=True, return_inverse=True)
-        keys = [[column[at].as_py() for column in values] for at in first.tolist()]
+        number, classes = row_classes(table.select(names))
+        keys = zip(*(column.to_pylist() for column in classes.columns), strict=True)
         labels = [self._label(*key, any_language=len(names) < 3) for key in keys]
-        return pa.array(labels, pa.string()).take(pa.array(row))
+        return pa.array(labels, pa.string()).take(pa.array(number))
 
     def _label(
         self, source: str, domain: str, language: str | None = None, *, any_language: bool

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from coursepack.pipeline.arrow import binary_array, text_buffers
+from coursepack.pipeline.arrow import binary_array, row_classes, text_buffers
 from coursepack.pipeline.documents import CONTENT
 from coursepack.pipeline.errors import RecipeError
 from coursepack.pipeline.hashing import CHOICE_BITS, choice, choices
@@ -142,16 +142,8 @@ class Windows:
 
     def _chosen(self, kept: pa.Table) -> pa.Table:
         """(doc, order, limit) of the documents of which a window is drawn."""
-        code = np.zeros(kept.num_rows, np.int64)
-        columns = []
-        for name in ("domain", "source", "language"):
-            column = pa.concat_arrays([pa.array([], pa.string()), *kept[name].chunks])
-            codes = column.dictionary_encode(null_encoding="encode")
-            code = code * max(len(codes.dictionary), 1) + codes.indices.to_numpy()
-            columns.append(column)
-        _, first, row = np.unique(code, return_index=True, return_inverse=True)
-        domain, source, language = (column.take(pa.array(first)).to_pylist() for column in columns)
-        keys = zip(domain, source, language, strict=True)
+        row, classes = row_classes(kept.select(["domain", "source", "language"]))
+        keys = zip(*(column.to_pylist() for column in classes.columns), strict=True)
         rates = [self.rates.get((d, s, language or ""), 0.0) for d, s, language in keys]
         limits = np.array([int(rate * (1 << CHOICE_BITS)) for rate in rates], np.int64)
         limit = limits[row] if len(limits) else np.zeros(0, np.int64)

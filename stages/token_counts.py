@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit, types
 
-from coursepack.pipeline.arrow import int32_lists
+from coursepack.pipeline.arrow import int32_lists, row_classes
 from coursepack.stages.characters import INDEX, INT32S
 from coursepack.stages.pieces import Pieces, find_pieces
 from coursepack.tokenizers.model import Tokenizer
@@ -50,7 +50,7 @@ def count_tokens(
     `tokenizers` are named by sha256; `classes` has the columns CLASSES, as many rows as texts. A null text is
     an empty document.
     """
-    code, values = _codes(classes)
+    code, values = row_classes(classes.select(CLASSES))
     order = np.argsort(code, kind="stable")
     text = text.take(pa.array(order))
     pieces = find_pieces(text)
@@ -97,18 +97,6 @@ def merge_counts(counts: pa.Table) -> pa.Table:
 
 def _int64_lists(ends: np.ndarray, values: np.ndarray) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values, pa.int64()))
-
-
-def _codes(classes: pa.Table) -> tuple[np.ndarray, pa.Table]:
-    """A number (int64) for each row's class, and the classes by number."""
-    code = np.zeros(classes.num_rows, np.int64)
-    for name in CLASSES:
-        column = classes[name].combine_chunks().cast(pa.string())
-        codes = column.dictionary_encode(null_encoding="encode")
-        code = code * (len(codes.dictionary) + 1) + codes.indices.to_numpy()
-    _, first, code = np.unique(code, return_index=True, return_inverse=True)
-    values = classes.select(CLASSES).take(pa.array(first))
-    return code.astype(np.int64), values
 
 
 def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:

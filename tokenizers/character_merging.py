@@ -19,12 +19,19 @@ from coursepack.tokenizers.merging import (
     pair_table,
     token_at,
 )
-from coursepack.tokenizers.sentencepiece_proto import BYTE, NORMAL, UNUSED, USER_DEFINED, ModelSpec
+from coursepack.tokenizers.sentencepiece_proto import (
+    BYTE,
+    NORMAL,
+    SPACE_MARK,
+    UNUSED,
+    USER_DEFINED,
+    ModelSpec,
+)
 
 # Symbols from here on are characters that are no pieces, by code point.
 _CHARACTERS = 1 << 24
 _CODE_POINTS = 0x110000
-_SPACE, _MARK = " ", "\u2581"
+_SPACE = " "
 _LONGEST = 0xFFFF  # bytes of a piece
 
 
@@ -52,7 +59,9 @@ class CharacterMerges:
 
     def __init__(self, spec: ModelSpec, short: int = SHORT) -> None:
         self._short = short
-        pieces = {piece.replace(_MARK, _SPACE): token for token, piece in enumerate(spec.pieces)}
+        pieces = {
+            piece.replace(SPACE_MARK, _SPACE): token for token, piece in enumerate(spec.pieces)
+        }
         kinds = spec.types
         normal = {piece: t for piece, t in pieces.items() if kinds[t] == NORMAL}
         own = {piece: t for piece, t in pieces.items() if kinds[t] == USER_DEFINED}

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from coursepack.pipeline.errors import TokenizerError
+from coursepack.tokenizers.sentencepiece_proto import SPACE_MARK
 
 # Gemma's HTML symbols, in the order of its ids 169 to 216.
 _BLOCKS = ("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td")
@@ -62,7 +63,7 @@ def _gemma_symbols() -> tuple[str, ...]:
     return (
         *("<mask>", "<2mass>", "[@BOS@]", *unused, "<start_of_turn>", "<end_of_turn>"),
         *("\n" * n for n in range(1, _LONGEST_RUN + 1)),
-        *("\u2581" * n for n in range(2, _LONGEST_RUN + 1)),
+        *(SPACE_MARK * n for n in range(2, _LONGEST_RUN + 1)),
         *tags,
         *("\t" * n for n in range(1, _LONGEST_RUN + 1)),
     )

@@ -39,6 +39,7 @@ from coursepack.tokenizers.kernels import GOLDEN, Int, code_point, kernel
 from coursepack.tokenizers.sentencepiece_proto import (
     BPE,
     NORMAL,
+    SPACE_MARK,
     UNUSED,
     USER_DEFINED,
     WITHOUT_DUMMY_PREFIX,
@@ -48,7 +49,7 @@ from coursepack.tokenizers.sentencepiece_proto import (
 )
 
 _SPACE = 0x20
-_WHITESPACE_MARK = 0x2581
+_WHITESPACE_MARK = ord(SPACE_MARK)
 _PAIR_BITS = 23
 
 

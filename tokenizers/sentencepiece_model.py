@@ -9,12 +9,11 @@ from coursepack.tokenizers.sentencepiece_proto import (
     BYTE,
     CONTROL,
     NORMAL,
+    SPACE_MARK,
     UNUSED,
     USER_DEFINED,
     read_spec,
 )
-
-_SPACE_MARK = "\u2581"  # what SentencePiece writes for a space
 
 
 class SentencePieceModel:
@@ -65,13 +64,13 @@ class SentencePieceModel:
 
     def read_back(self, text: str) -> str:
         """The text; but U+2581 comes back as a space, for SentencePiece writes it for one."""
-        return text.replace(_SPACE_MARK, " ") if self._spec.escapes_whitespaces else text
+        return text.replace(SPACE_MARK, " ") if self._spec.escapes_whitespaces else text
 
     def sizes(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes of text that each id stands for (int32; 0 of control and unknown ids), and which are byte pieces."""
         spec = self._spec
-        space = " " if spec.escapes_whitespaces else _SPACE_MARK
-        texts = (piece.replace(_SPACE_MARK, space) for piece in spec.pieces)
+        space = " " if spec.escapes_whitespaces else SPACE_MARK
+        texts = (piece.replace(SPACE_MARK, space) for piece in spec.pieces)
         sizes = np.fromiter((len(text.encode()) for text in texts), np.int32, len(spec.pieces))
         types = np.array(spec.types)
         sizes[types == BYTE] = 1

@@ -12,6 +12,7 @@ from coursepack.pipeline.errors import TokenizerError
 
 BPE = 2  # TrainerSpec.ModelType
 _NORMALIZER_SPEC = 3  # of ModelProto
+SPACE_MARK = "\u2581"  # what the library writes for a space
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # SentencePiece.Type
 
 # A second `normalizer_spec { add_dummy_prefix: false }` behind the file: protobuf merges it into

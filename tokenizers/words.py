@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import regex
 
 from coursepack.pipeline.arrow import Text, binary_array, text_buffers
+from coursepack.tokenizers.sentencepiece_proto import SPACE_MARK
 
 # The trainer counts positions in 16 bits and ends the process beyond them.
 LONGEST_WORD = 1 << 15  # in characters
@@ -35,7 +36,6 @@ WORDS = pa.schema(
 )
 
 _UNKNOWN, _BREAK, _SPACE, _DIGIT, _FIRST_SCRIPT = 0, 1, 2, 3, 4
-_WHITESPACE_MARK = "\u2581"
 # The trainer silently drops sentences that hold U+2585, which it keeps for itself.
 _RESERVED = 0x2585
 _SLICE_BYTES = 1 << 22  # of text whose words are found at once
@@ -73,7 +73,7 @@ class WordCounter:
             for chunk in text.chunks:
                 self.add(chunk)
             return
-        text = pc.replace_substring(text, _WHITESPACE_MARK, " ")
+        text = pc.replace_substring(text, SPACE_MARK, " ")
         if self._prefixed:
             text = pc.replace_substring(text, "\n", "\n ")
             text = pc.binary_join_element_wise(
@@ -171,7 +171,7 @@ def _trie(symbols: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     ends = {0: False}
     for symbol in symbols:
         node = 0
-        for byte in symbol.replace(_WHITESPACE_MARK, " ").encode():
+        for byte in symbol.replace(SPACE_MARK, " ").encode():
             if byte not in children[node]:
                 children[node][byte] = len(children)
                 children.append({})

@@ -15,6 +15,7 @@ from coursepack.pipeline.arrow import (
     fixed_binary,
     fixed_rows,
     int32_lists,
+    row_classes,
     text_buffers,
 )
 
@@ -120,3 +121,14 @@ def test_fixed_width_there_and_back(values: list[bytes], start: int, length: int
     chunks = pa.chunked_array([column, part], pa.binary(3))
     assert [row.tobytes() for row in fixed_rows(chunks)] == chunks.to_pylist()
     assert fixed_rows(pa.chunked_array([], pa.binary(3))).shape == (0, 3)
+
+
+@given(st.lists(st.tuples(*[st.none() | st.sampled_from(["", "a", "b", "a/b"])] * 3), max_size=9))
+def test_row_classes(rows: list[tuple[str | None, ...]]) -> None:
+    columns = [pa.array([row[k] for row in rows], pa.string()) for k in range(3)]
+    number, classes = row_classes(pa.table(columns, ["x", "y", "z"]))
+    found = [tuple(row.values()) for row in classes.to_pylist()]
+    assert [found[k] for k in number.tolist()] == rows
+    assert len(found) == len(set(rows))
+    no_chunks = pa.table({"x": pa.chunked_array([], pa.string())})
+    assert row_classes(no_chunks)[0].tolist() == []
