@@ -27,6 +27,7 @@ by the library, and N is what is left of it. Models outside these conditions (`i
 by the library.
 """
 
+from functools import cached_property
 from itertools import chain, pairwise
 from typing import Any
 
@@ -67,7 +68,7 @@ class SegmentEncoder:
     """Ids of whole Arrow batches for one SentencePiece model."""
 
     def __init__(self, model: bytes, cache_bytes: int = CACHE_BYTES) -> None:
-        spec = read_spec(model)
+        self.spec = spec = read_spec(model)
         self.exact = is_exact(spec)
         plain = self.exact and _is_plain(spec)
         self._prefixed = plain and spec.dummy_prefix
@@ -80,8 +81,12 @@ class SegmentEncoder:
             self._normalizer = sentencepiece.SentencePieceProcessor(model_proto=model)
         if self.exact:
             self._pairs = _pair_filter(spec)
-            self._merges = CharacterMerges(spec) if can_merge(spec) else None
             self._cached = CachedEncoder(self, cache_bytes)
+
+    @cached_property
+    def _merges(self) -> CharacterMerges | None:
+        """Made when the first text comes: it takes a second, and many load a vocabulary to look at it."""
+        return CharacterMerges(self.spec) if self.exact and can_merge(self.spec) else None
 
     def encode(self, offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Token offsets (int64, n + 1, from 0) and ids (int32) of n texts.
@@ -106,7 +111,7 @@ class SegmentEncoder:
 
     def ids(self, data: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `Segments` says: by kernels, or by one call of the library."""
-        if self.exact and self._merges:
+        if self._merges:
             return self._merges.ids(data, bounds)
         view = memoryview(data)  # type: ignore[arg-type]
         return _library_ids(self._library, [bytes(view[a:b]) for a, b in bounds.tolist()])

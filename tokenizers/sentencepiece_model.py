@@ -12,7 +12,6 @@ from coursepack.tokenizers.sentencepiece_proto import (
     SPACE_MARK,
     UNUSED,
     USER_DEFINED,
-    read_spec,
 )
 
 
@@ -22,8 +21,8 @@ class SentencePieceModel:
     file_name = "tokenizer.model"
 
     def __init__(self, data: bytes, cache_bytes: int = CACHE_BYTES) -> None:
-        self._spec = read_spec(data)
         self._encoder = SegmentEncoder(data, cache_bytes)
+        self._spec = self._encoder.spec
         self._library = sentencepiece.SentencePieceProcessor(model_proto=data)
         self.exact = self._encoder.exact
         self.vocab_size = int(self._library.get_piece_size())
