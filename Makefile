@@ -7,7 +7,7 @@ COMPILE := uv pip compile --universal --generate-hashes --no-emit-index-url --no
 	--no-annotate --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench zip lock clean
+.PHONY: help demo test test-all check format kernels bench zip lock clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1	/' | expand -t 12
@@ -29,6 +29,11 @@ check: .venv/.ready  ## lint, format and types
 format: .venv/.ready  ## mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+kernels: .venv/.ready  ## compile all kernels now, not when each is first used
+	@$(BIN)/python -c 'import importlib, pkgutil, coursepack.stages, coursepack.tokenizers; \
+	[importlib.import_module(m.name) for p in (coursepack.stages, coursepack.tokenizers) \
+	for m in pkgutil.iter_modules(p.__path__, p.__name__ + ".")]'
 
 bench: .venv/.ready  ## speed of each step of a whole run on this machine
 	$(BIN)/python benchmarks/whole.py

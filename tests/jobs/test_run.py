@@ -114,7 +114,7 @@ def test_a_second_run_does_nothing_again(first, spark):
     assert after == before
 
 
-@pytest.mark.parametrize("partitions", [1, 7])
+@pytest.mark.parametrize("partitions", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_partitions_do_not_matter(first, spark, tmp_path, partitions):
     corpus_folder, ws, _ = first
     cut = {"partitions": partitions, "group_bytes": 50_000 * partitions}
@@ -122,7 +122,9 @@ def test_partitions_do_not_matter(first, spark, tmp_path, partitions):
     assert _again(spark, tmp_path / "ws", made) == shard_hashes(ws)
 
 
-@pytest.mark.parametrize(("variant", "parts"), [("zst", 3), ("gz", 1)])
+@pytest.mark.parametrize(
+    ("variant", "parts"), [("zst", 3), pytest.param("gz", 1, marks=pytest.mark.slow)]
+)
 def test_files_do_not_matter(first, spark, tmp_path, variant, parts):
     _, ws, _ = first
     write_corpus(tmp_path / "other", parts, variant)
