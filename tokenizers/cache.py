@@ -19,6 +19,7 @@ DOCUMENT_END = -1
 _ROUND = 1 << 19
 _ROW_BYTES = 32
 _FIRST_ROWS = 1 << 14
+_GROWTH = 4  # by doubling, a new worker would spend as long on moving rows as on finding them
 _SEPARATOR = 0xFF  # in no UTF-8 text
 
 
@@ -140,7 +141,7 @@ class _Cache:
         self._ids_used = 0
 
     def make_room(self) -> None:
-        """Between rounds, when no slot is in use: double the table, or empty a full cache."""
+        """Between rounds, when no slot is in use: enlarge the table, or empty a full cache."""
         crowded = _is_crowded(self.used[0], len(self.rows))
         if (
             self.used[1] + LONGEST_CACHED_BYTES >= len(self.keys)
@@ -149,7 +150,7 @@ class _Cache:
         ):
             self.clear()
         elif crowded:
-            grown = np.zeros((2 * len(self.rows), 4), np.uint64)
+            grown = np.zeros((min(_GROWTH * len(self.rows), self._most_rows), 4), np.uint64)
             _rehash(self.rows, grown)
             self.rows = grown
 

@@ -6,8 +6,6 @@ two form a piece; a character that is no piece becomes its bytes (google/sentenc
 pieces of the unused type, which it divides again, or in which two pieces have one score, are left to it (`can_merge`).
 """
 
-from collections import Counter
-
 import numpy as np
 
 from coursepack.tokenizers.kernels import Int, code_point, kernel
@@ -17,7 +15,6 @@ from coursepack.tokenizers.merging import (
     merge_long,
     merge_short,
     pair_table,
-    token_at,
 )
 from coursepack.tokenizers.sentencepiece_proto import (
     BYTE,
@@ -32,26 +29,27 @@ from coursepack.tokenizers.sentencepiece_proto import (
 _CHARACTERS = 1 << 24
 _CODE_POINTS = 0x110000
 _SPACE = " "
-_LONGEST = 0xFFFF  # bytes of a piece
+_LONGEST = 0xFFF  # bytes of a piece
+_LAST = 256  # the first byte of a begin of one byte
 
 
 def can_merge(spec: ModelSpec) -> bool:
     """Whether the kernels give the library's ids; the model has to be one of `segments.is_exact`."""
-    kinds = Counter(spec.types)
-    if kinds[UNUSED] or len(spec.pieces) >= _CHARACTERS:
+    kinds = spec.types
+    if (kinds == UNUSED).any() or len(kinds) >= _CHARACTERS:
         return False
-    scores = Counter[float]()
-    for piece, kind, score in zip(spec.pieces, spec.types, spec.scores, strict=True):
-        if kind in (NORMAL, USER_DEFINED):
-            if _SPACE in piece or not 0 < len(piece.encode()) <= _LONGEST:
-                return False
-            if kind == NORMAL and len(piece) > 1:
-                scores[score] += 1
-        elif len(piece) < 2:  # the library would give it to a character
-            return False
-    return set(scores.values()) <= {1} and {f"<0x{byte:02X}>" for byte in range(256)} == {
-        piece for piece, kind in zip(spec.pieces, spec.types, strict=True) if kind == BYTE
-    }
+    sizes = np.fromiter(map(len, spec.pieces), np.int64, len(kinds))
+    in_texts = (kinds == NORMAL) | (kinds == USER_DEFINED)
+    if (sizes[~in_texts] < 2).any():  # the library would give it to a character
+        return False
+    texts = [spec.pieces[token] for token in np.flatnonzero(in_texts)]
+    if not all(0 < len(text.encode()) <= _LONGEST and _SPACE not in text for text in texts):
+        return False
+    scores = spec.scores[(kinds == NORMAL) & (sizes > 1)]
+    if len(np.unique(scores)) < len(scores):
+        return False
+    of_bytes = {spec.pieces[token] for token in np.flatnonzero(kinds == BYTE)}
+    return of_bytes == {f"<0x{byte:02X}>" for byte in range(256)}
 
 
 class CharacterMerges:
@@ -59,28 +57,31 @@ class CharacterMerges:
 
     def __init__(self, spec: ModelSpec, short: int = SHORT) -> None:
         self._short = short
-        pieces = {
-            piece.replace(SPACE_MARK, _SPACE): token for token, piece in enumerate(spec.pieces)
-        }
-        kinds = spec.types
-        normal = {piece: t for piece, t in pieces.items() if kinds[t] == NORMAL}
-        own = {piece: t for piece, t in pieces.items() if kinds[t] == USER_DEFINED}
-        byte = [pieces[f"<0x{byte:02X}>"] for byte in range(256)]
-        self._byte = np.array(byte, np.int64)
+        self._byte = np.zeros(256, np.int64)
+        for token in np.flatnonzero(spec.types == BYTE).tolist():
+            self._byte[int(spec.pieces[token].strip("<>"), 16)] = token
+        tokens, texts = _of_kind(spec, NORMAL)
+        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+        points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+        single = sizes == 1
         self._symbols = np.arange(_CHARACTERS, _CHARACTERS + _CODE_POINTS, dtype=np.int32)
-        for piece, token in normal.items():
-            if len(piece) == 1:
-                self._symbols[ord(piece)] = token
+        self._symbols[points[np.cumsum(sizes)[single] - 1]] = tokens[single]
+        own, own_texts = _of_kind(spec, USER_DEFINED)
         # what can merge: pieces, and characters that only stand within pieces
-        lone = {c: _CHARACTERS + ord(c) for piece in normal for c in piece if c not in normal}
-        lone = {c: symbol for c, symbol in lone.items() if c not in own}
-        parts = Tokens({text.encode(): symbol for text, symbol in (normal | lone).items()})
+        lone = np.zeros(_CODE_POINTS, np.bool_)
+        lone[points] = True
+        lone[self._symbols < _CHARACTERS] = False
+        lone[[ord(text) for text in own_texts if len(text) == 1]] = False
+        characters = np.flatnonzero(lone)
+        parts = Tokens(
+            [text.encode() for text in texts] + [chr(c).encode() for c in characters],
+            np.concatenate((tokens, _CHARACTERS + characters)),
+        )
         pairs = parts.divisions()
-        ranks = np.empty(len(kinds), np.int64)
-        ranks[np.argsort(-np.array(spec.scores), kind="stable")] = np.arange(len(kinds))
+        ranks = np.empty(len(spec.scores), np.int64)
+        ranks[np.argsort(-spec.scores, kind="stable")] = np.arange(len(ranks))
         self._pairs = pair_table(pairs, ranks[pairs[:, 2]])
-        self._own = Tokens({text.encode(): token for text, token in own.items()})
-        self._starts, self._lengths = _starts([text.encode() for text in own])
+        self._own = _trie([text.encode() for text in own_texts], own)
 
     def ids(self, data: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Offsets (int64, n + 1, from 0) and ids (int32) of the segments data[a:b] of bounds (int64, n x 2)."""
@@ -95,11 +96,8 @@ class CharacterMerges:
             bounds,
             self._symbols,
             self._byte,
-            self._starts,
-            self._lengths,
-            self._own.rows,
-            self._own.data,
-            self._pairs,
+            *self._own,
+            *self._pairs,
             self._short,
             np.empty(longest, np.uint8),
             np.empty(longest, np.int64),
@@ -110,14 +108,34 @@ class CharacterMerges:
         return offsets, out[: offsets[-1]].copy()
 
 
-def _starts(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Whether a text begins with two bytes (bool, 64K; of a text of one byte with it and any other), and the
-    lengths of texts in bytes (int64), longest first."""
-    starts = np.zeros((256, 256), np.bool_)
+def _of_kind(spec: ModelSpec, kind: int) -> tuple[np.ndarray, list[str]]:
+    """The pieces of a type: their ids (int64), and what they stand for in texts."""
+    tokens = np.flatnonzero(spec.types == kind)
+    return tokens, [spec.pieces[token].replace(SPACE_MARK, _SPACE) for token in tokens.tolist()]
+
+
+def _trie(
+    texts: list[bytes], tokens: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Texts by their bytes: node 0 is the empty text, and the k-th edge leads to node k + 1.
+
+    Returns where the edges of each node start (int64, nodes + 1), the byte of each edge (uint8), the token of
+    each node (int64; -1 where it is no text), and whether a text begins with two bytes, or with the one that is
+    the last (bool, 64K and 256; a text of one byte begins with any second one).
+    """
+    prefixes = {text[:n] for text in texts for n in range(1, len(text) + 1)}
+    nodes = [b"", *sorted(prefixes, key=lambda prefix: (len(prefix), prefix))]
+    number = {prefix: node for node, prefix in enumerate(nodes)}
+    parents = np.array([number[prefix[:-1]] for prefix in nodes[1:]], np.int64)
+    labels = np.array([prefix[-1] for prefix in nodes[1:]], np.uint8)
+    token = np.full(len(nodes), -1, np.int64)
+    token[[number[text] for text in texts]] = tokens
+    begins = np.zeros((_LAST + 1, 256), np.bool_)
     for text in texts:
-        starts[text[0], text[1] if len(text) > 1 else slice(None)] = True
-    lengths = sorted({len(text) for text in texts}, reverse=True)
-    return starts.reshape(-1), np.array(lengths, np.int64)
+        begins[text[0], text[1] if len(text) > 1 else slice(None)] = True
+        begins[_LAST, text[0]] |= len(text) == 1
+    first = np.searchsorted(parents, np.arange(len(nodes) + 1))
+    return first, labels, token, begins.reshape(-1)
 
 
 @kernel
@@ -141,21 +159,28 @@ def _own_symbol(
     text: np.ndarray,
     at: Int,
     size: Int,
-    starts: np.ndarray,
-    lengths: np.ndarray,
-    rows: np.ndarray,
+    first: np.ndarray,
+    labels: np.ndarray,
     tokens: np.ndarray,
+    begins: np.ndarray,
 ) -> tuple[Int, Int]:
     """The longest user-defined symbol at a byte and its length; (-1, 0) where there is none."""
-    first = np.int64(text[at]) << 8
-    if at + 1 < size and not starts[first | np.int64(text[at + 1])]:
-        return np.int64(-1), np.int64(0)
-    for length in lengths:
-        if at + length <= size:
-            token = token_at(text, np.uint64(at), np.uint64(at + length), rows, tokens)
-            if token >= 0:
-                return token, length
-    return np.int64(-1), np.int64(0)
+    symbol, width = np.int64(-1), np.int64(0)
+    byte = np.int64(text[at])
+    if not begins[byte << 8 | np.int64(text[at + 1]) if at + 1 < size else _LAST << 8 | byte]:
+        return symbol, width
+    node, end = np.int64(0), at
+    while end < size:
+        edge = first[node]
+        while edge < first[node + 1] and labels[edge] != text[end]:
+            edge += 1
+        if edge == first[node + 1]:
+            break
+        node = edge + 1
+        end += 1
+        if tokens[node] >= 0:
+            symbol, width = tokens[node], end - at
+    return symbol, width
 
 
 @kernel
@@ -188,11 +213,12 @@ def _encode(
     bounds: np.ndarray,
     single: np.ndarray,
     byte: np.ndarray,
-    starts: np.ndarray,
-    lengths: np.ndarray,
-    own_rows: np.ndarray,
-    own_data: np.ndarray,
+    first: np.ndarray,
+    labels: np.ndarray,
+    tokens: np.ndarray,
+    begins: np.ndarray,
     pairs: np.ndarray,
+    seen: np.ndarray,
     short: Int,
     text: np.ndarray,
     symbols: np.ndarray,
@@ -205,7 +231,7 @@ def _encode(
         size = _spaced(data, bounds[i, 0], bounds[i, 1], text)
         n, at = np.int64(0), np.int64(0)
         while at < size:
-            symbol, width = _own_symbol(text, at, size, starts, lengths, own_rows, own_data)
+            symbol, width = _own_symbol(text, at, size, first, labels, tokens, begins)
             if symbol < 0:
                 point, stop = code_point(text, np.uint64(at), np.uint64(size))
                 symbol, width = np.int64(single[point]), np.int64(stop) - at
@@ -213,9 +239,9 @@ def _encode(
             n += 1
             at += width
         n = (
-            merge_short(symbols, merges, n, pairs)
+            merge_short(symbols, merges, n, pairs, seen)
             if n <= short
-            else merge_long(symbols, merges, n, pairs)
+            else merge_long(symbols, merges, n, pairs, seen)
         )
         for k in range(n):
             if symbols[k] < _CHARACTERS:

@@ -17,6 +17,7 @@ _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 SHORT = 128  # bytes: up to here a search is faster than a heap
 _LONGEST_TOKEN = 0xFFFF
 _ID = np.uint64(0xFFFFFFFF)
+_SEEN_BITS = 22  # a set of half a megabyte
 
 
 class Merges:
@@ -37,7 +38,7 @@ class Merges:
         self._bytes = tokens.single_bytes()
         self._whole, self._short = whole, short
         self._tokens = tokens
-        self._table = pair_table(pairs, ranks)
+        self._pairs = pair_table(pairs, ranks)
 
     @classmethod
     def of_list(
@@ -53,7 +54,7 @@ class Merges:
         return cls(
             np.array(pairs, np.int64).reshape(-1, 3),
             np.fromiter(order.values(), np.int64, len(order)),
-            Tokens(vocabulary),
+            Tokens.of(vocabulary),
             whole,
             short,
         )
@@ -61,7 +62,7 @@ class Merges:
     @classmethod
     def of_ranks(cls, ranks: Mapping[bytes, int], short: int = SHORT) -> "Merges":
         """Any two tokens that together are a token merge, at that token's rank: tiktoken's rule."""
-        tokens = Tokens(ranks)
+        tokens = Tokens.of(ranks)
         pairs = tokens.divisions()
         return cls(pairs, pairs[:, 2], tokens, whole=True, short=short)
 
@@ -75,7 +76,7 @@ class Merges:
             data,
             bounds,
             self._bytes,
-            self._table,
+            *self._pairs,
             self._tokens.rows,
             self._tokens.data,
             self._whole,
@@ -91,14 +92,21 @@ class Merges:
 class Tokens:
     """A hash table from byte strings to ids, in the rows of `cache`."""
 
-    def __init__(self, vocabulary: Mapping[bytes, int]) -> None:
-        strings = [token for token in vocabulary if 0 < len(token) <= _LONGEST_TOKEN]
-        ends = np.cumsum(np.fromiter(map(len, strings), np.int64, len(strings)))
-        self._offsets = np.concatenate((np.zeros(1, np.int64), ends))
-        self._ids = np.fromiter((vocabulary[token] for token in strings), np.int64, len(strings))
+    def __init__(self, strings: Sequence[bytes], ids: np.ndarray) -> None:
+        """Different `strings` of 1 to 65,535 bytes, and their ids (int64)."""
+        self._offsets = np.zeros(len(strings) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, strings), np.int64, len(strings)), out=self._offsets[1:])
+        self._ids = ids
         self.data = np.frombuffer(b"".join(strings), np.uint8)
         self.rows = np.zeros((_table_size(len(strings)), 4), np.uint64)
         _index(self._offsets, self.data, self._ids, self.rows)
+
+    @classmethod
+    def of(cls, vocabulary: Mapping[bytes, int]) -> "Tokens":
+        """The strings of a vocabulary, without an empty one and those that are too long."""
+        strings = [token for token in vocabulary if 0 < len(token) <= _LONGEST_TOKEN]
+        ids = np.fromiter((vocabulary[token] for token in strings), np.int64, len(strings))
+        return cls(strings, ids)
 
     def single_bytes(self) -> np.ndarray:
         """The id of each byte (int64, 256); -1 where it is no token."""
@@ -115,14 +123,14 @@ class Tokens:
         return pairs[:n].copy()
 
 
-def pair_table(pairs: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """What the merging kernels ask (uint64, slots x 2): pairs (int64, n x 3) and their ranks, hashed.
-
-    A pair's key and its value stand in one cache line.
-    """
+def pair_table(pairs: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the merging kernels ask: pairs (int64, n x 3) and their ranks, hashed (uint64, slots x 2), a pair's key
+    and its value in one cache line; and a bit set of their hashes (uint8), small enough to stay in a core's cache,
+    for most of what is asked is no pair."""
     table = np.full((_table_size(len(pairs)), 2), _NONE, np.uint64)
-    _fill_pairs(pairs, ranks, table)
-    return table
+    seen = np.zeros(1 << (_SEEN_BITS - 3), np.uint8)
+    _fill_pairs(pairs, ranks, table, seen)
+    return table, seen
 
 
 def _table_size(n: int) -> int:
@@ -170,30 +178,49 @@ def _divide(
 
 
 @kernel
-def _pair_slot(table: np.ndarray, left: Int, right: Int) -> tuple[Int, Int]:
-    """The pair's place in the table, or the free one where it belongs; and its key."""
+def _pair_hash(left: Int, right: Int) -> tuple[Int, Int]:
+    """A pair's key and its hash."""
     key = np.uint64(left) << np.uint64(32) | np.uint64(right)
-    mask = np.uint64(len(table) - 1)
     mixed = (key ^ key >> np.uint64(29)) * GOLDEN
-    at = (mixed ^ mixed >> np.uint64(32)) & mask
+    return key, mixed ^ mixed >> np.uint64(32)
+
+
+@kernel
+def _pair_slot(table: np.ndarray, key: Int, mixed: Int) -> Int:
+    """The pair's place in the table, or the free one where it belongs."""
+    mask = np.uint64(len(table) - 1)
+    at = mixed & mask
     while table[at, 0] != key and table[at, 0] != _NONE:
         at = (at + np.uint64(1)) & mask
-    return at, key
+    return at
 
 
 @kernel
-def _fill_pairs(pairs: np.ndarray, ranks: np.ndarray, table: np.ndarray) -> None:
+def _seen_bit(mixed: Int) -> tuple[Int, Int]:
+    """Byte and bit of a hash in the bit set: of its upper half, the lower one chooses the slot."""
+    bit = mixed >> np.uint64(64 - _SEEN_BITS)
+    return bit >> np.uint64(3), np.uint8(1) << np.uint8(bit & np.uint64(7))
+
+
+@kernel
+def _fill_pairs(pairs: np.ndarray, ranks: np.ndarray, table: np.ndarray, seen: np.ndarray) -> None:
     for i in range(len(pairs)):
-        at, key = _pair_slot(table, pairs[i, 0], pairs[i, 1])
+        key, mixed = _pair_hash(pairs[i, 0], pairs[i, 1])
+        at = _pair_slot(table, key, mixed)
         table[at, 0] = key
         table[at, 1] = np.uint64(ranks[i]) << np.uint64(32) | np.uint64(pairs[i, 2])
+        byte, bit = _seen_bit(mixed)
+        seen[byte] |= bit
 
 
 @kernel
-def _value(table: np.ndarray, left: Int, right: Int) -> Int:
+def _value(table: np.ndarray, seen: np.ndarray, left: Int, right: Int) -> Int:
     """Rank and token of a pair in one number that orders by rank; `_NONE` where they do not merge."""
-    at, _ = _pair_slot(table, left, right)
-    return table[at, 1]  # of a free row `_NONE` too
+    key, mixed = _pair_hash(left, right)
+    byte, bit = _seen_bit(mixed)
+    if not seen[byte] & bit:
+        return _NONE
+    return table[_pair_slot(table, key, mixed), 1]  # of a free row `_NONE` too
 
 
 @kernel
@@ -202,6 +229,7 @@ def _merge_all(
     bounds: np.ndarray,
     single: np.ndarray,
     table: np.ndarray,
+    seen: np.ndarray,
     rows: np.ndarray,
     tokens: np.ndarray,
     whole: Int,
@@ -224,9 +252,9 @@ def _merge_all(
             for k in range(size):
                 symbols[k] = single[data[start + k]]
             if size <= short:
-                size = merge_short(symbols, merges, size, table)
+                size = merge_short(symbols, merges, size, table, seen)
             else:
-                size = merge_long(symbols, merges, size, table)
+                size = merge_long(symbols, merges, size, table, seen)
         for k in range(size):
             out[total + k] = symbols[k]
         total += size
@@ -234,10 +262,12 @@ def _merge_all(
 
 
 @kernel
-def merge_short(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray) -> Int:
+def merge_short(
+    symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray, seen: np.ndarray
+) -> Int:
     """Merge symbols[:n] in place; how many are left. merges[i] is the value of symbols i and i + 1."""
     for i in range(n - 1):
-        merges[i] = _value(table, symbols[i], symbols[i + 1])
+        merges[i] = _value(table, seen, symbols[i], symbols[i + 1])
     while n > 1:
         best, at = merges[0], 0
         for i in range(1, n - 1):
@@ -251,20 +281,22 @@ def merge_short(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarr
             symbols[i] = symbols[i + 1]
             merges[i] = merges[i + 1]
         if at + 1 < n:
-            merges[at] = _value(table, symbols[at], symbols[at + 1])
+            merges[at] = _value(table, seen, symbols[at], symbols[at + 1])
         if at > 0:
-            merges[at - 1] = _value(table, symbols[at - 1], symbols[at])
+            merges[at - 1] = _value(table, seen, symbols[at - 1], symbols[at])
     return n
 
 
 @kernel
-def merge_long(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray) -> Int:
+def merge_long(
+    symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarray, seen: np.ndarray
+) -> Int:
     """The same by a heap over a linked list; a pair that changed leaves its entry behind, which is passed over."""
     before, after = np.arange(-1, n - 1), np.arange(1, n + 1)
     heap = [(np.uint64(0), np.int64(0)) for _ in range(0)]
     merges[n - 1] = _NONE
     for i in range(n - 1):
-        merges[i] = _value(table, symbols[i], symbols[i + 1])
+        merges[i] = _value(table, seen, symbols[i], symbols[i + 1])
         if merges[i] != _NONE:
             heap.append((merges[i], np.int64(i)))
     heapq.heapify(heap)
@@ -278,14 +310,14 @@ def merge_long(symbols: np.ndarray, merges: np.ndarray, n: Int, table: np.ndarra
         after[at] = after[gone]
         if after[at] < n:
             before[after[at]] = at
-            merges[at] = _value(table, symbols[at], symbols[after[at]])
+            merges[at] = _value(table, seen, symbols[at], symbols[after[at]])
             if merges[at] != _NONE:
                 heapq.heappush(heap, (merges[at], at))
         else:
             merges[at] = _NONE
         left = before[at]
         if left >= 0:
-            merges[left] = _value(table, symbols[left], symbols[at])
+            merges[left] = _value(table, seen, symbols[left], symbols[at])
             if merges[left] != _NONE:
                 heapq.heappush(heap, (merges[left], left))
     left_over, at = 0, np.int64(0)

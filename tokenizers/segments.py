@@ -72,16 +72,19 @@ class SegmentEncoder:
         self.exact = is_exact(spec)
         plain = self.exact and _is_plain(spec)
         self._prefixed = plain and spec.dummy_prefix
-        bare = WITHOUT_DUMMY_PREFIX if plain else WITHOUT_NORMALIZER
-        self._library = sentencepiece.SentencePieceProcessor(
-            model_proto=model + bare if self.exact else model
-        )
+        self._model = model
+        if self.exact:  # what is left to the library is one segment: no prefix, no normaliser
+            self._model += WITHOUT_DUMMY_PREFIX if plain else WITHOUT_NORMALIZER
         self._normalizer = None
         if self.exact and not plain:
             self._normalizer = sentencepiece.SentencePieceProcessor(model_proto=model)
         if self.exact:
             self._pairs = _pair_filter(spec)
             self._cached = CachedEncoder(self, cache_bytes)
+
+    @cached_property
+    def _library(self) -> Any:
+        return sentencepiece.SentencePieceProcessor(model_proto=self._model)
 
     @cached_property
     def _merges(self) -> CharacterMerges | None:

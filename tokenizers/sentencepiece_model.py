@@ -71,7 +71,7 @@ class SentencePieceModel:
         space = " " if spec.escapes_whitespaces else SPACE_MARK
         texts = (piece.replace(SPACE_MARK, space) for piece in spec.pieces)
         sizes = np.fromiter((len(text.encode()) for text in texts), np.int32, len(spec.pieces))
-        types = np.array(spec.types)
+        types = spec.types
         sizes[types == BYTE] = 1
         sizes[~np.isin(types, (NORMAL, USER_DEFINED, UNUSED, BYTE))] = 0
         return sizes, types == BYTE

@@ -108,10 +108,10 @@ def test_no_pieces_and_long_ones() -> None:
 
 
 def test_tokens() -> None:
-    tokens = Tokens(SINGLE | {b"abc": 1000, b"": 7, b"x" * 70_000: 8})
+    tokens = Tokens.of(SINGLE | {b"abc": 1000, b"": 7, b"x" * 70_000: 8})
     assert tokens.single_bytes().tolist() == list(range(256))
     assert tokens.divisions().shape == (0, 3)
-    more = Tokens({b"a": 5, b"b": 6, b"ab": 7, b"aba": 8})
+    more = Tokens.of({b"a": 5, b"b": 6, b"ab": 7, b"aba": 8})
     assert sorted(more.divisions().tolist()) == [[5, 6, 7], [7, 5, 8]]
     assert more.single_bytes()[97] == 5
     assert more.single_bytes()[99] == -1
