@@ -43,6 +43,7 @@ def workspace_status(workspace: Workspace) -> list[Entry]:
         *_datasets(workspace, "decide", "decisions", 1, used),
         *_datasets(workspace, "lineage", "lineage", 1, used),
         *_tokenizers(workspace, used),
+        *_datasets(workspace, "compare", "comparisons", 1, used),
         *_datasets(workspace, "encode", "tokens", 1, used),
         *_shards(workspace),
         *_reports(workspace),

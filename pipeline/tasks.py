@@ -5,6 +5,7 @@ Paths go in, small records come out; files are read and written by pyarrow insid
 """
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,13 @@ Task = Callable[[int], Iterable[tuple[str, Record]]]
 def task_count(numbers: Sequence[int], partitions: int) -> int:
     """Spark tasks for so many groups: one each, or at most `partitions` where that is not 0."""
     return min(len(numbers), partitions) if partitions else len(numbers)
+
+
+def task_cores() -> int:
+    """The cores that a library's threads may use: Spark's `spark.task.cpus` inside a task, one elsewhere."""
+    # where Spark was never imported there is no task, and it may not be installed
+    context = sys.modules["pyspark"].TaskContext.get() if "pyspark" in sys.modules else None
+    return context.cpus() if context else 1
 
 
 def run_tasks(

@@ -224,19 +224,15 @@ def compare_kept(
     The tokenizers' files must be readable where tasks run. Raises TokenizerError where no document is kept.
     """
     code = recipe.signals.programming
-    dataset = inventory.workspace.dataset(
-        "comparisons",
-        fingerprint(
-            {
-                "version": 1,
-                "tokenizers": sorted(one.sha256 for one in tokenizers),
-                "rates": dict(held.rates),
-                "seed": recipe.seed,
-                "programming": code and code.model_dump(mode="json"),
-                "decisions": decided.dataset.url.rsplit("/", 1)[-1],
-            }
-        ),
-    )
+    settings = {
+        "version": 1,
+        "tokenizers": sorted(one.sha256 for one in tokenizers),
+        "rates": dict(held.rates),
+        "seed": recipe.seed,
+        "programming": code and code.model_dump(mode="json"),
+        "decisions": decided.dataset.url.rsplit("/", 1)[-1],
+    }
+    dataset = inventory.workspace.dataset("comparisons", fingerprint(settings))
     with progress.step("compare", total_tasks=len(inventory.groups)) as step:
         with step.spark(spark):
             task = CompareTask(
@@ -249,6 +245,7 @@ def compare_kept(
                 {one.sha256: one.url for one in tokenizers},
             )
             records = draw(spark, task)
+        dataset.publish(records.values(), {"step": "compare", **settings})
         found = figures(sum_counts(map(dataset.read, records.values())), tokenizers)
         step.done(rows=found[0].documents)
     notes = [_held_note(found[0], held, recipe.seed), *_training_notes(tokenizers)]

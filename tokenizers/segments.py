@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
+from coursepack.pipeline.tasks import task_cores
 from coursepack.tokenizers.cache import CACHE_BYTES, DOCUMENT_END, CachedEncoder
 from coursepack.tokenizers.character_merging import CharacterMerges, can_merge
 from coursepack.tokenizers.kernels import GOLDEN, Int, code_point, kernel
@@ -131,8 +132,8 @@ def _normalised(
 
 
 def _library_ids(library: Any, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets (int64, n + 1) and ids (int32) of `texts`, by one call of the library, one thread."""
-    lists = library.encode(texts, out_type=int, num_threads=1) if texts else []
+    """Offsets (int64, n + 1) and ids (int32) of `texts`, by one call of the library on the cores of a task."""
+    lists = library.encode(texts, out_type=int, num_threads=task_cores()) if texts else []
     offsets = np.zeros(len(lists) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, lists), np.int64, len(lists)), out=offsets[1:])
     ids = np.fromiter(chain.from_iterable(lists), np.int32, int(offsets[-1]))

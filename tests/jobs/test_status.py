@@ -22,7 +22,8 @@ def commit(workspace: Workspace, dataset: str, group: str):
 
 def small_workspace(folder: Path) -> Workspace:
     workspace = Workspace(str(folder))
-    for dataset in (f"measurements/record/{PRINT}", f"decisions/{PRINT}", f"lineage/{PRINT}"):
+    for step in ("measurements/record", "decisions", "lineage", "comparisons"):
+        dataset = f"{step}/{PRINT}"
         records = [commit(workspace, dataset, group) for group in ("g0", "g1")]
         workspace.dataset(dataset).publish(records, {"step": "any"})
     commit(workspace, f"decisions/{PRINT}", "g2")
@@ -49,6 +50,7 @@ def test_each_dataset_and_its_state(tmp_path):
         f"measurements/record/{PRINT}": PUBLISHED,
         f"decisions/{PRINT}": GROWING,
         f"lineage/{PRINT}": PUBLISHED,
+        f"comparisons/{PRINT}": PUBLISHED,
         f"tokenizers/{PRINT}": PUBLISHED,
         f"tokens/{PRINT}": UNFINISHED,
         "shards/main": UNFINISHED,
@@ -72,6 +74,7 @@ def test_steps_come_in_their_order(tmp_path):
         "decide",
         "lineage",
         "tokenizer",
+        "compare",
         "encode",
         "pack",
         "report",

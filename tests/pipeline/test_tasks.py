@@ -1,5 +1,6 @@
 """The pure parts of tasks, on a stand-in for Spark that runs everything here and in order."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from coursepack.pipeline.tasks import (
     missing,
     run_tasks,
     table_of,
+    task_cores,
     task_count,
     write_runs,
 )
@@ -194,3 +196,17 @@ def test_missing(tmp_path: Any) -> None:
     with dataset.attempt("g2", pa.schema([("n", pa.int64())])) as out:
         pass
     assert missing(dataset, ["g3", "g2", "g1"]) == ({"g2": out.record}, ["g3", "g1"])
+
+
+def test_the_cores_of_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    pyspark = pytest.importorskip("pyspark")
+    assert task_cores() == 1
+
+    class Context:
+        def cpus(self) -> int:
+            return 3
+
+    monkeypatch.setattr(pyspark.TaskContext, "get", Context)
+    assert task_cores() == 3
+    monkeypatch.delitem(sys.modules, "pyspark")
+    assert task_cores() == 1

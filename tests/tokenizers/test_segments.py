@@ -83,7 +83,11 @@ def test_overlapping_symbols(texts: list[str]) -> None:
     ],
     ids=str,
 )
-def test_other_models_are_left_to_the_library(options: dict[str, object]) -> None:
+@pytest.mark.parametrize("cores", [1, 3])
+def test_other_models_are_left_to_the_library(
+    options: dict[str, object], cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coursepack.tokenizers.segments.task_cores", lambda: cores)
     proto = trained(**options)
     assert not is_exact(read_spec(proto))
     assert_same(proto, [*real_texts()[:3], *FOREIGN, *ODD])
