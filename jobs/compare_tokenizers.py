@@ -2,6 +2,8 @@
 
 Documents of a workspace are drawn and encoded by Spark, where they are. Files that are in no workspace are read in
 this process: layouts are guessed as by `init`, and nothing but counts is kept. Both come to the same counts.
+
+Also an entry point: `spark-submit --py-files coursepack.zip jobs/compare_tokenizers.py A B --on recipe.toml`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -168,3 +170,14 @@ def _languages(text: pa.Array) -> pa.Array:
         return identify(text, model_path())[0]
     except SourceError:
         return pa.nulls(len(text), pa.string())
+
+
+def main() -> None:
+    """The command `tokenizer compare`, for spark-submit."""
+    from coursepack.jobs.command import submit
+
+    submit("tokenizer", "compare")
+
+
+if __name__ == "__main__":
+    main()

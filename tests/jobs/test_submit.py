@@ -114,6 +114,8 @@ def test_its_parts_one_after_another(whole, package, elsewhere, tmp_path):
     models = [line for line in printed.splitlines() if line.endswith("/tokenizer.model")]
     assert [Path(model).is_file() for model in models] == [True]
     assert not (tmp_path / "ws/shards").exists()
+    compared = [ROOT / "jobs/compare_tokenizers.py", package, elsewhere, models[0]]
+    assert "bytes" in _submit(*compared, "--on", recipe)
     _submit(ROOT / "jobs/pack.py", package, elsewhere, recipe)
     assert shard_hashes(tmp_path / "ws") == shard_hashes(undisturbed)
 
