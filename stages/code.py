@@ -130,7 +130,8 @@ def _matches(paths: pa.Array, pattern: str) -> np.ndarray:
     return matches
 
 
-_NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
+_NEWLINES, _HIGH = np.uint64(0x0A0A0A0A0A0A0A0A), np.uint64(0x8080808080808080)
+_BLOCK = 32  # bytes looked at together
 
 
 @cache
@@ -164,6 +165,36 @@ def _phrases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return stops, rows, np.array([max(0, phrase.find("ge")) for phrase in GENERATED])
 
 
+@njit(nogil=True, cache=True)
+def _is_ascii(data: np.ndarray, i: Any) -> Any:
+    """Whether the _BLOCK bytes from byte i and the one before it are ASCII."""
+    held = load8(data, i - 1)
+    for k in range(0, _BLOCK, 8):
+        held |= load8(data, i + k)
+    return held & _HIGH == 0
+
+
+@njit(nogil=True, cache=True)
+def _count_ascii(data: np.ndarray, i: Any) -> tuple[Any, Any]:
+    """Tokens that start in the _BLOCK bytes from byte i, and letters, by comparisons of which LLVM makes vectors."""
+    held, letters = (
+        np.uint8(0),
+        np.uint8(0),
+    )  # bytes that start no token; narrow, so that vectors hold many
+    for k in range(_BLOCK):
+        at = uint64(i) + uint64(k)
+        byte, last = data[at], data[at - uint64(1)]
+        letter = (byte | 0x20 >= 0x61) & (byte | 0x20 <= 0x7A)
+        last_letter = (last | 0x20 >= 0x61) & (last | 0x20 <= 0x7A)
+        goes_on = letter & last_letter & ((byte >= 0x61) | (last < 0x61))
+        goes_on |= (byte >= 0x30) & (byte <= 0x39) & (last >= 0x30) & (last <= 0x39)
+        goes_on |= (byte >= 0x09) & (byte <= 0x0D) & (last >= 0x09) & (last <= 0x0D)
+        goes_on |= (byte == last) | (byte == 0x20)
+        held = np.uint8(held + goes_on)
+        letters = np.uint8(letters + letter)
+    return np.int64(_BLOCK) - np.int64(held), np.int64(letters)
+
+
 @njit(types.void(INDEX, BYTES, BYTES, BYTES, types.int64[:, ::1]), nogil=True, cache=True)
 def _count_tokens(
     offsets: np.ndarray,
@@ -177,21 +208,39 @@ def _count_tokens(
         tails = letters = tokens = np.int64(0)
         before, code_before = np.int64(7), np.int64(-1)
         while i < end:
-            byte = data[uint64(i)]  # an index that is not negative saves its test
-            if byte < 0x80:
-                kind, code = np.int64(classes[byte]), np.int64(byte)
-                i += 1
-            else:
-                code, width = decode(data, i, end)
-                kind = np.int64(classes[uint64(code)])
-                tails += width - 1
-                i += width
-            start = np.int64(starts[uint64(before << 3 | (kind & 7))])
-            if start == 2:
-                start = np.int64(code != code_before)
-            tokens += start
-            letters += kind >> 3
-            before, code_before = kind & 7, code
+            if i > offsets[row] and i + _BLOCK <= end and _is_ascii(data, i):
+                block_tokens, block_letters = _count_ascii(data, i)
+                tokens += block_tokens
+                letters += block_letters
+                i += _BLOCK
+                code_before = np.int64(data[uint64(i - 1)])
+                before = np.int64(classes[uint64(code_before)]) & 7
+                continue
+            stop = min(i + _BLOCK, end)
+            while i < stop:
+                byte = data[uint64(i)]  # an index that is not negative saves its test
+                if byte < 0x80:
+                    kind, code = np.int64(classes[byte]), np.int64(byte)
+                    i += 1
+                else:
+                    code, width = np.int64(-1), np.int64(3)
+                    if 0xE1 <= byte <= 0xEC and i + 2 < end:
+                        # U+1000 to U+CFFF by a short way: these lead bytes leave `decode` no form to refuse
+                        b = np.int64(data[uint64(i) + uint64(1)]) ^ 0x80
+                        c = np.int64(data[uint64(i) + uint64(2)]) ^ 0x80
+                        if b | c < 0x40:
+                            code = (np.int64(byte) & 0x0F) << 12 | b << 6 | c
+                    if code < 0:
+                        code, width = decode(data, i, end)
+                    kind = np.int64(classes[uint64(code)])
+                    tails += width - 1
+                    i += width
+                start = np.int64(starts[uint64(before << 3 | (kind & 7))])
+                if start == 2:
+                    start = np.int64(code != code_before)
+                tokens += start
+                letters += kind >> 3
+                before, code_before = kind & 7, code
         counts[row, 0], counts[row, 1] = end - offsets[row] - tails, letters
         counts[row, 2] = tokens
 

@@ -204,3 +204,12 @@ def test_no_path_column_is_a_column_of_nulls() -> None:
     found = code_signals(pa.array(["a", None]))
     assert found["is_vendored"].to_pylist() == [None, None]
     assert found["comment_ratio"].to_pylist() == [None, None]
+
+
+def test_pairs_of_characters_in_and_across_the_blocks_of_the_kernel() -> None:
+    signs = [chr(code) for code in range(128)]
+    pairs = "".join(a + b for a in signs for b in signs)
+    texts = [pairs[start : start + 500] for start in range(0, len(pairs), 71)]
+    texts += [f"{'aB ' * n}é{'1 x_' * 9}漢ab" for n in range(24)]
+    found = code_signals(pa.array(texts))["alpha_token_ratio"].to_pylist()
+    assert found == [twin(text)["alpha_token_ratio"] for text in texts]
