@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit, types, uint64
+from numba.cpython.unsafe.numbers import trailing_zeros
 
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.stages.characters import (
@@ -131,7 +132,8 @@ def _matches(paths: pa.Array, pattern: str) -> np.ndarray:
 
 
 _NEWLINES, _HIGH = np.uint64(0x0A0A0A0A0A0A0A0A), np.uint64(0x8080808080808080)
-_BLOCK = 32  # bytes looked at together
+_BLOCK, _LINE_BLOCK = 32, 64  # bytes looked at together, for tokens and for lines
+_lowest_bit: Any = trailing_zeros
 
 
 @cache
@@ -273,45 +275,117 @@ def _fence(data: np.ndarray, first: int, i: int, end: int) -> Any:
     return stop - i if stop - i >= 3 else 0
 
 
+@njit(nogil=True, cache=True)
+def _count_fenced(data: np.ndarray, start: Any, end: Any, is_space: np.ndarray) -> Any:
+    """Code points of data[start:end] in fenced blocks."""
+    i, fenced = start, np.int64(0)
+    fence, sign = np.int64(0), np.uint8(0)  # the open one's length and sign
+    while i < end:
+        first = i
+        i = _text_start(data, i, end, is_space)
+        found = np.int64(0)
+        if i < end and data[i] != 0x0A:
+            found = _fence(data, first, i, end)
+        text = i + found
+        while i + 8 <= end and without(load8(data, i), _NEWLINES):
+            i += 8
+        while i < end and data[i] != 0x0A:
+            i += 1
+        inside = fence > 0
+        if found >= 3 and found >= fence and not (inside and data[text - 1] != sign):
+            rest = _text_start(data, text, end, is_space)
+            if inside:
+                if rest == end or data[rest] == 0x0A:
+                    fence = np.int64(0)
+            else:
+                fence, sign = found, data[text - 1]
+                for k in range(text, i):
+                    if data[k] == 0x60 and sign == 0x60:  # code in a line, no fence
+                        fence = np.int64(0)
+                inside = fence > 0
+        i += i < end
+        if inside:
+            for k in range(first, i):
+                fenced += data[k] & 0xC0 != 0x80
+    return fenced
+
+
+@njit(nogil=True, cache=True)
+def _flag_lines(data: np.ndarray, i: Any, size: int, flags: np.ndarray) -> tuple[Any, Any]:
+    """Flags of so many bytes from byte i: newline 1, other white space 2, what to look at where a line's text starts
+    with it 4; how many are newlines, and whether one has the last flag. LLVM makes vectors of it."""
+    newlines, any_special = np.uint8(0), False
+    for k in range(size):
+        byte = data[uint64(i) + uint64(k)]
+        newline = byte == 0x0A
+        space = (byte == 0x20) | ((byte >= 0x09) & (byte <= 0x0D) & ~newline)
+        special = (byte >= 0x80) | (byte == 0x60) | (byte == 0x7E)
+        flags[k] = newline | 2 * space | 4 * special
+        newlines = np.uint8(newlines + newline)
+        any_special |= special
+    return np.int64(newlines), any_special
+
+
+@njit(nogil=True, cache=True)
+def _bits(flags: np.ndarray, flag: Any) -> Any:
+    """A bit for each byte of a block that has the flag."""
+    bits = uint64(0)
+    for k in range(0, _LINE_BLOCK, 8):
+        held = load8(flags, k) >> flag & uint64(0x0101010101010101)
+        bits |= held * uint64(0x0102040810204080) >> uint64(56) << uint64(k)
+    return bits
+
+
 @njit(types.void(INDEX, BYTES, BYTES, types.int64[:, ::1]), nogil=True, cache=True)
 def _count_lines(
     offsets: np.ndarray, data: np.ndarray, is_space: np.ndarray, counts: np.ndarray
 ) -> None:
+    flags = np.zeros(_LINE_BLOCK, np.uint8)
     for row in range(len(counts)):
-        i, end = offsets[row], offsets[row + 1]
-        lines = blanks = fenced = np.int64(0)
-        fence, sign = np.int64(0), np.uint8(0)  # the open one's length and sign
-        while i < end:
-            first = i
-            i = _text_start(data, i, end, is_space)
+        begin, end = offsets[row], offsets[row + 1]
+        lines = blanks = np.int64(0)
+        first_fence = end
+        at_start = uint64(
+            1
+        )  # whether a line, or the white space that it starts with, goes on into the block
+        for i in range(begin, end, _LINE_BLOCK):
+            if i + _LINE_BLOCK <= end:
+                newlines, any_special = _flag_lines(data, i, _LINE_BLOCK, flags)
+            else:
+                flags[:] = 2  # behind the end there is white space
+                newlines, any_special = _flag_lines(data, i, end - i, flags)
+            lines += newlines
+            if newlines == 0 and at_start == 0:
+                continue
+            ends, spaces = _bits(flags, uint64(0)), _bits(flags, uint64(1))
+            # A sum carries each start of a line through white space to the byte behind it.
+            starts = ends << uint64(1) | at_start
+            inside = starts & spaces
+            total = inside + spaces
+            at_start = uint64(total < inside) | ends >> uint64(63)
+            texts = (total | starts) & ~spaces
+            blank = texts & ends
+            while blank != uint64(0):
+                blanks += 1
+                blank &= blank - uint64(1)
+            texts &= _bits(flags, uint64(2)) if any_special else uint64(0)
+            while texts != uint64(0):
+                at = i + np.int64(_lowest_bit(texts))
+                texts &= texts - uint64(1)
+                if data[at] < 0x80:  # a sign of fences
+                    if first_fence == end and at + 2 < end:
+                        is_fence = data[at + 1] == data[at] and data[at + 2] == data[at]
+                        first_fence = at if is_fence else end
+                else:  # there are wide spaces
+                    at = _text_start(data, at, end, is_space)
+                    blanks += at == end or data[at] == 0x0A
+        if end > begin and data[end - 1] != 0x0A:
             lines += 1
-            blank = i == end or data[i] == 0x0A
-            blanks += blank
-            found = np.int64(0)
-            if not blank:
-                found = _fence(data, first, i, end)
-            text = i + found
-            while i + 8 <= end and without(load8(data, i), _NEWLINES):
-                i += 8
-            while i < end and data[i] != 0x0A:
-                i += 1
-            inside = fence > 0
-            if found >= 3 and found >= fence and not (inside and data[text - 1] != sign):
-                rest = _text_start(data, text, end, is_space)
-                if inside:
-                    if rest == end or data[rest] == 0x0A:
-                        fence = np.int64(0)
-                else:
-                    fence, sign = found, data[text - 1]
-                    for k in range(text, i):
-                        if data[k] == 0x60 and sign == 0x60:  # code in a line, no fence
-                            fence = np.int64(0)
-                    inside = fence > 0
-            i += i < end
-            if inside:
-                for k in range(first, i):
-                    fenced += data[k] & 0xC0 != 0x80
-        counts[row, 3], counts[row, 4], counts[row, 5] = lines, blanks, fenced
+            blanks += np.int64(at_start)
+        counts[row, 3], counts[row, 4] = lines, blanks
+        while begin < first_fence < end and data[first_fence - 1] != 0x0A:
+            first_fence -= 1
+        counts[row, 5] = _count_fenced(data, first_fence, end, is_space)
 
 
 @njit(nogil=True, cache=True)

@@ -213,3 +213,30 @@ def test_pairs_of_characters_in_and_across_the_blocks_of_the_kernel() -> None:
     texts += [f"{'aB ' * n}é{'1 x_' * 9}漢ab" for n in range(24)]
     found = code_signals(pa.array(texts))["alpha_token_ratio"].to_pylist()
     assert found == [twin(text)["alpha_token_ratio"] for text in texts]
+
+
+def test_lines_in_and_across_the_blocks_of_the_kernel() -> None:
+    lines = [
+        "",
+        " " * 70,
+        " \t\v",
+        "\u3000 ",
+        "a",
+        "  b",
+        "é",
+        "```",
+        "  ~~~~",
+        "```py",
+        "``",
+        "c" * 60,
+    ]
+    texts = [
+        "\n".join([*lines[k:], " " * n, *lines[:k], "", "d"][: k + 9])
+        for k in range(12)
+        for n in range(40)
+    ]
+    texts += [text + "\n" for text in texts] + [text + "\n  " for text in texts]
+    found = (
+        code_signals(pa.array(texts)).select(["blank_line_ratio", "code_fence_ratio"]).to_pylist()
+    )
+    assert found == [{name: twin(text)[name] for name in found[0]} for text in texts]
