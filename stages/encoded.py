@@ -78,6 +78,15 @@ def _flag(data: np.ndarray, i: Any, size: int, flags: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True)
+def _is_foreign(data: np.ndarray, i: Any) -> Any:
+    """Whether no eight bytes of a block are all ASCII, as in Chinese."""
+    foreign = True
+    for k in range(0, _BLOCK, 8):
+        foreign &= load8(data, i + k) & uint64(0x8080808080808080) != 0
+    return foreign
+
+
+@njit(nogil=True, cache=True)
 def _all_have(held: Any, bit: int) -> Any:
     """Whether eight bytes all have the bit."""
     every = uint64(bit) * uint64(0x0101010101010101)
@@ -207,6 +216,8 @@ def _find_runs(
         base64_end, hex_end, numbers_end = start, start, start  # up to where runs were looked at
         for i in range(start, end, _BLOCK):
             if i + _BLOCK <= end:
+                if _is_foreign(data, i):
+                    continue
                 _flag(data, i, _BLOCK, flags)
             else:
                 flags[:] = 0

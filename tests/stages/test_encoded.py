@@ -153,3 +153,13 @@ def test_the_shortest_runs_across_blocks_with_every_byte_in_them() -> None:
     assert {kind for text in texts[:280] for kind, size in twin(text).items() if size} == set(
         COUNTS
     )
+
+
+def test_runs_between_foreign_letters() -> None:
+    foreign = "漢字かな交じり文".encode() * 3
+    texts = [
+        foreign + run * 4 + foreign[: 3 * n] + run + foreign
+        for run in (b"aB3/" * 8, b"0123 abcd ")
+        for n in range(14)
+    ]
+    assert found(texts) == [twin(text) for text in texts]
