@@ -23,7 +23,6 @@ from coursepack.stages.characters import (
     characters,
     decode,
     load8,
-    without,
 )
 from coursepack.stages.comments import (
     FAMILIES,
@@ -131,7 +130,7 @@ def _matches(paths: pa.Array, pattern: str) -> np.ndarray:
     return matches
 
 
-_NEWLINES, _HIGH = np.uint64(0x0A0A0A0A0A0A0A0A), np.uint64(0x8080808080808080)
+_HIGH = np.uint64(0x8080808080808080)
 _BLOCK, _LINE_BLOCK = 32, 64  # bytes looked at together, for tokens and for lines
 _lowest_bit: Any = trailing_zeros
 
@@ -276,38 +275,41 @@ def _fence(data: np.ndarray, first: int, i: int, end: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _count_fenced(data: np.ndarray, start: Any, end: Any, is_space: np.ndarray) -> Any:
-    """Code points of data[start:end] in fenced blocks."""
-    i, fenced = start, np.int64(0)
-    fence, sign = np.int64(0), np.uint8(0)  # the open one's length and sign
-    while i < end:
-        first = i
-        i = _text_start(data, i, end, is_space)
-        found = np.int64(0)
-        if i < end and data[i] != 0x0A:
-            found = _fence(data, first, i, end)
-        text = i + found
-        while i + 8 <= end and without(load8(data, i), _NEWLINES):
-            i += 8
-        while i < end and data[i] != 0x0A:
-            i += 1
-        inside = fence > 0
-        if found >= 3 and found >= fence and not (inside and data[text - 1] != sign):
-            rest = _text_start(data, text, end, is_space)
-            if inside:
-                if rest == end or data[rest] == 0x0A:
-                    fence = np.int64(0)
-            else:
-                fence, sign = found, data[text - 1]
-                for k in range(text, i):
-                    if data[k] == 0x60 and sign == 0x60:  # code in a line, no fence
-                        fence = np.int64(0)
-                inside = fence > 0
-        i += i < end
-        if inside:
-            for k in range(first, i):
-                fenced += data[k] & 0xC0 != 0x80
-    return fenced
+def _pass_fence(
+    data: np.ndarray, begin: Any, i: Any, end: Any, is_space: np.ndarray, block: np.ndarray
+) -> None:
+    """Open or close a fenced block by the backquotes or tildes that the text of a line starts with, at byte i.
+
+    `block` is the open one's length (0: none), sign and first byte, and the code points in those before.
+    """
+    first = i
+    while first > begin and data[first - 1] != 0x0A:
+        first -= 1
+    found = _fence(data, first, i, end)
+    stop = i + found
+    is_open = block[0] > 0
+    if found < 3 or found < block[0] or (is_open and data[i] != block[1]):
+        return
+    rest = stop
+    if is_open:
+        rest = _text_start(data, stop, end, is_space)
+        if rest == end or data[rest] == 0x0A:
+            block[0] = 0
+            block[3] += _chars(data, block[2], min(rest + 1, end))
+        return
+    while rest < end and data[rest] != 0x0A:
+        if data[rest] == 0x60 and data[i] == 0x60:  # code in a line, no fence
+            return
+        rest += 1
+    block[0], block[1], block[2] = found, data[i], first
+
+
+@njit(nogil=True, cache=True)
+def _chars(data: np.ndarray, start: Any, end: Any) -> Any:
+    chars = np.int64(0)
+    for i in range(uint64(start), uint64(end)):
+        chars += data[i] & 0xC0 != 0x80
+    return chars
 
 
 @njit(nogil=True, cache=True)
@@ -340,11 +342,11 @@ def _bits(flags: np.ndarray, flag: Any) -> Any:
 def _count_lines(
     offsets: np.ndarray, data: np.ndarray, is_space: np.ndarray, counts: np.ndarray
 ) -> None:
-    flags = np.zeros(_LINE_BLOCK, np.uint8)
+    flags, block = np.zeros(_LINE_BLOCK, np.uint8), np.zeros(4, np.int64)
     for row in range(len(counts)):
         begin, end = offsets[row], offsets[row + 1]
         lines = blanks = np.int64(0)
-        first_fence = end
+        block[:] = 0
         at_start = uint64(
             1
         )  # whether a line, or the white space that it starts with, goes on into the block
@@ -373,9 +375,7 @@ def _count_lines(
                 at = i + np.int64(_lowest_bit(texts))
                 texts &= texts - uint64(1)
                 if data[at] < 0x80:  # a sign of fences
-                    if first_fence == end and at + 2 < end:
-                        is_fence = data[at + 1] == data[at] and data[at + 2] == data[at]
-                        first_fence = at if is_fence else end
+                    _pass_fence(data, begin, at, end, is_space, block)
                 else:  # there are wide spaces
                     at = _text_start(data, at, end, is_space)
                     blanks += at == end or data[at] == 0x0A
@@ -383,9 +383,9 @@ def _count_lines(
             lines += 1
             blanks += np.int64(at_start)
         counts[row, 3], counts[row, 4] = lines, blanks
-        while begin < first_fence < end and data[first_fence - 1] != 0x0A:
-            first_fence -= 1
-        counts[row, 5] = _count_fenced(data, first_fence, end, is_space)
+        if block[0] > 0:
+            block[3] += _chars(data, block[2], end)
+        counts[row, 5] = block[3]
 
 
 @njit(nogil=True, cache=True)
