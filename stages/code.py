@@ -389,6 +389,18 @@ def _count_lines(
 
 
 @njit(nogil=True, cache=True)
+def _may_be_generated(data: np.ndarray, start: Any, end: Any) -> Any:
+    """Whether `gene` or `do n`, of which each phrase has one, stands in data[start:end]. LLVM makes vectors of it."""
+    found = False
+    for i in range(uint64(start), uint64(max(start, end - 3))):
+        a, b = data[i] | 0x20, data[i + uint64(1)] | 0x20
+        c, d = data[i + uint64(2)] | 0x20, data[i + uint64(3)] | 0x20
+        found |= (a == 0x67) & (b == 0x65) & (c == 0x6E) & (d == 0x65)
+        found |= (a == 0x64) & (b == 0x6F) & (c == 0x20) & (d == 0x6E)
+    return found
+
+
+@njit(nogil=True, cache=True)
 def _is_phrase(data: np.ndarray, i: int, start: int, end: int, phrase: np.ndarray) -> bool:
     """Whether the phrase stands at byte `i`, in any case."""
     if i < start:
@@ -420,6 +432,8 @@ def _find_generated(
     for row in range(len(found)):
         start = offsets[row]
         end = min(offsets[row + 1], start + GENERATED_BYTES)
+        if not _may_be_generated(data, start, end):
+            continue
         lines, i = 0, start
         while lines < GENERATED_LINES:
             while i < end and not stops[data[i]]:
