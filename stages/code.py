@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit, types, uint64
+from numba.cpython.unsafe.numbers import trailing_zeros
 
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.stages.characters import (
@@ -22,7 +23,6 @@ from coursepack.stages.characters import (
     characters,
     decode,
     load8,
-    without,
 )
 from coursepack.stages.comments import (
     FAMILIES,
@@ -130,7 +130,9 @@ def _matches(paths: pa.Array, pattern: str) -> np.ndarray:
     return matches
 
 
-_NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
+_HIGH = np.uint64(0x8080808080808080)
+_BLOCK, _LINE_BLOCK = 32, 64  # bytes looked at together, for tokens and for lines
+_lowest_bit: Any = trailing_zeros
 
 
 @cache
@@ -164,6 +166,36 @@ def _phrases() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return stops, rows, np.array([max(0, phrase.find("ge")) for phrase in GENERATED])
 
 
+@njit(nogil=True, cache=True)
+def _is_ascii(data: np.ndarray, i: Any) -> Any:
+    """Whether the _BLOCK bytes from byte i and the one before it are ASCII."""
+    held = load8(data, i - 1)
+    for k in range(0, _BLOCK, 8):
+        held |= load8(data, i + k)
+    return held & _HIGH == 0
+
+
+@njit(nogil=True, cache=True)
+def _count_ascii(data: np.ndarray, i: Any) -> tuple[Any, Any]:
+    """Tokens that start in the _BLOCK bytes from byte i, and letters, by comparisons of which LLVM makes vectors."""
+    held, letters = (
+        np.uint8(0),
+        np.uint8(0),
+    )  # bytes that start no token; narrow, so that vectors hold many
+    for k in range(_BLOCK):
+        at = uint64(i) + uint64(k)
+        byte, last = data[at], data[at - uint64(1)]
+        letter = (byte | 0x20 >= 0x61) & (byte | 0x20 <= 0x7A)
+        last_letter = (last | 0x20 >= 0x61) & (last | 0x20 <= 0x7A)
+        goes_on = letter & last_letter & ((byte >= 0x61) | (last < 0x61))
+        goes_on |= (byte >= 0x30) & (byte <= 0x39) & (last >= 0x30) & (last <= 0x39)
+        goes_on |= (byte >= 0x09) & (byte <= 0x0D) & (last >= 0x09) & (last <= 0x0D)
+        goes_on |= (byte == last) | (byte == 0x20)
+        held = np.uint8(held + goes_on)
+        letters = np.uint8(letters + letter)
+    return np.int64(_BLOCK) - np.int64(held), np.int64(letters)
+
+
 @njit(types.void(INDEX, BYTES, BYTES, BYTES, types.int64[:, ::1]), nogil=True, cache=True)
 def _count_tokens(
     offsets: np.ndarray,
@@ -177,21 +209,39 @@ def _count_tokens(
         tails = letters = tokens = np.int64(0)
         before, code_before = np.int64(7), np.int64(-1)
         while i < end:
-            byte = data[uint64(i)]  # an index that is not negative saves its test
-            if byte < 0x80:
-                kind, code = np.int64(classes[byte]), np.int64(byte)
-                i += 1
-            else:
-                code, width = decode(data, i, end)
-                kind = np.int64(classes[uint64(code)])
-                tails += width - 1
-                i += width
-            start = np.int64(starts[uint64(before << 3 | (kind & 7))])
-            if start == 2:
-                start = np.int64(code != code_before)
-            tokens += start
-            letters += kind >> 3
-            before, code_before = kind & 7, code
+            if i > offsets[row] and i + _BLOCK <= end and _is_ascii(data, i):
+                block_tokens, block_letters = _count_ascii(data, i)
+                tokens += block_tokens
+                letters += block_letters
+                i += _BLOCK
+                code_before = np.int64(data[uint64(i - 1)])
+                before = np.int64(classes[uint64(code_before)]) & 7
+                continue
+            stop = min(i + _BLOCK, end)
+            while i < stop:
+                byte = data[uint64(i)]  # an index that is not negative saves its test
+                if byte < 0x80:
+                    kind, code = np.int64(classes[byte]), np.int64(byte)
+                    i += 1
+                else:
+                    code, width = np.int64(-1), np.int64(3)
+                    if 0xE1 <= byte <= 0xEC and i + 2 < end:
+                        # U+1000 to U+CFFF by a short way: these lead bytes leave `decode` no form to refuse
+                        b = np.int64(data[uint64(i) + uint64(1)]) ^ 0x80
+                        c = np.int64(data[uint64(i) + uint64(2)]) ^ 0x80
+                        if b | c < 0x40:
+                            code = (np.int64(byte) & 0x0F) << 12 | b << 6 | c
+                    if code < 0:
+                        code, width = decode(data, i, end)
+                    kind = np.int64(classes[uint64(code)])
+                    tails += width - 1
+                    i += width
+                start = np.int64(starts[uint64(before << 3 | (kind & 7))])
+                if start == 2:
+                    start = np.int64(code != code_before)
+                tokens += start
+                letters += kind >> 3
+                before, code_before = kind & 7, code
         counts[row, 0], counts[row, 1] = end - offsets[row] - tails, letters
         counts[row, 2] = tokens
 
@@ -224,45 +274,130 @@ def _fence(data: np.ndarray, first: int, i: int, end: int) -> Any:
     return stop - i if stop - i >= 3 else 0
 
 
+@njit(nogil=True, cache=True)
+def _pass_fence(
+    data: np.ndarray, begin: Any, i: Any, end: Any, is_space: np.ndarray, block: np.ndarray
+) -> None:
+    """Open or close a fenced block by the backquotes or tildes that the text of a line starts with, at byte i.
+
+    `block` is the open one's length (0: none), sign and first byte, and the code points in those before.
+    """
+    first = i
+    while first > begin and data[first - 1] != 0x0A:
+        first -= 1
+    found = _fence(data, first, i, end)
+    stop = i + found
+    is_open = block[0] > 0
+    if found < 3 or found < block[0] or (is_open and data[i] != block[1]):
+        return
+    rest = stop
+    if is_open:
+        rest = _text_start(data, stop, end, is_space)
+        if rest == end or data[rest] == 0x0A:
+            block[0] = 0
+            block[3] += _chars(data, block[2], min(rest + 1, end))
+        return
+    while rest < end and data[rest] != 0x0A:
+        if data[rest] == 0x60 and data[i] == 0x60:  # code in a line, no fence
+            return
+        rest += 1
+    block[0], block[1], block[2] = found, data[i], first
+
+
+@njit(nogil=True, cache=True)
+def _chars(data: np.ndarray, start: Any, end: Any) -> Any:
+    chars = np.int64(0)
+    for i in range(uint64(start), uint64(end)):
+        chars += data[i] & 0xC0 != 0x80
+    return chars
+
+
+@njit(nogil=True, cache=True)
+def _flag_lines(data: np.ndarray, i: Any, size: int, flags: np.ndarray) -> tuple[Any, Any]:
+    """Flags of so many bytes from byte i: newline 1, other white space 2, what to look at where a line's text starts
+    with it 4; how many are newlines, and whether one has the last flag. LLVM makes vectors of it."""
+    newlines, any_special = np.uint8(0), False
+    for k in range(size):
+        byte = data[uint64(i) + uint64(k)]
+        newline = byte == 0x0A
+        space = (byte == 0x20) | ((byte >= 0x09) & (byte <= 0x0D) & ~newline)
+        special = (byte >= 0x80) | (byte == 0x60) | (byte == 0x7E)
+        flags[k] = newline | 2 * space | 4 * special
+        newlines = np.uint8(newlines + newline)
+        any_special |= special
+    return np.int64(newlines), any_special
+
+
+@njit(nogil=True, cache=True)
+def _bits(flags: np.ndarray, flag: Any) -> Any:
+    """A bit for each byte of a block that has the flag."""
+    bits = uint64(0)
+    for k in range(0, _LINE_BLOCK, 8):
+        held = load8(flags, k) >> flag & uint64(0x0101010101010101)
+        bits |= held * uint64(0x0102040810204080) >> uint64(56) << uint64(k)
+    return bits
+
+
 @njit(types.void(INDEX, BYTES, BYTES, types.int64[:, ::1]), nogil=True, cache=True)
 def _count_lines(
     offsets: np.ndarray, data: np.ndarray, is_space: np.ndarray, counts: np.ndarray
 ) -> None:
+    flags, block = np.zeros(_LINE_BLOCK, np.uint8), np.zeros(4, np.int64)
     for row in range(len(counts)):
-        i, end = offsets[row], offsets[row + 1]
-        lines = blanks = fenced = np.int64(0)
-        fence, sign = np.int64(0), np.uint8(0)  # the open one's length and sign
-        while i < end:
-            first = i
-            i = _text_start(data, i, end, is_space)
+        begin, end = offsets[row], offsets[row + 1]
+        lines = blanks = np.int64(0)
+        block[:] = 0
+        at_start = uint64(
+            1
+        )  # whether a line, or the white space that it starts with, goes on into the block
+        for i in range(begin, end, _LINE_BLOCK):
+            if i + _LINE_BLOCK <= end:
+                newlines, any_special = _flag_lines(data, i, _LINE_BLOCK, flags)
+            else:
+                flags[:] = 2  # behind the end there is white space
+                newlines, any_special = _flag_lines(data, i, end - i, flags)
+            lines += newlines
+            if newlines == 0 and at_start == 0:
+                continue
+            ends, spaces = _bits(flags, uint64(0)), _bits(flags, uint64(1))
+            # A sum carries each start of a line through white space to the byte behind it.
+            starts = ends << uint64(1) | at_start
+            inside = starts & spaces
+            total = inside + spaces
+            at_start = uint64(total < inside) | ends >> uint64(63)
+            texts = (total | starts) & ~spaces
+            blank = texts & ends
+            while blank != uint64(0):
+                blanks += 1
+                blank &= blank - uint64(1)
+            texts &= _bits(flags, uint64(2)) if any_special else uint64(0)
+            while texts != uint64(0):
+                at = i + np.int64(_lowest_bit(texts))
+                texts &= texts - uint64(1)
+                if data[at] < 0x80:  # a sign of fences
+                    _pass_fence(data, begin, at, end, is_space, block)
+                else:  # there are wide spaces
+                    at = _text_start(data, at, end, is_space)
+                    blanks += at == end or data[at] == 0x0A
+        if end > begin and data[end - 1] != 0x0A:
             lines += 1
-            blank = i == end or data[i] == 0x0A
-            blanks += blank
-            found = np.int64(0)
-            if not blank:
-                found = _fence(data, first, i, end)
-            text = i + found
-            while i + 8 <= end and without(load8(data, i), _NEWLINES):
-                i += 8
-            while i < end and data[i] != 0x0A:
-                i += 1
-            inside = fence > 0
-            if found >= 3 and found >= fence and not (inside and data[text - 1] != sign):
-                rest = _text_start(data, text, end, is_space)
-                if inside:
-                    if rest == end or data[rest] == 0x0A:
-                        fence = np.int64(0)
-                else:
-                    fence, sign = found, data[text - 1]
-                    for k in range(text, i):
-                        if data[k] == 0x60 and sign == 0x60:  # code in a line, no fence
-                            fence = np.int64(0)
-                    inside = fence > 0
-            i += i < end
-            if inside:
-                for k in range(first, i):
-                    fenced += data[k] & 0xC0 != 0x80
-        counts[row, 3], counts[row, 4], counts[row, 5] = lines, blanks, fenced
+            blanks += np.int64(at_start)
+        counts[row, 3], counts[row, 4] = lines, blanks
+        if block[0] > 0:
+            block[3] += _chars(data, block[2], end)
+        counts[row, 5] = block[3]
+
+
+@njit(nogil=True, cache=True)
+def _may_be_generated(data: np.ndarray, start: Any, end: Any) -> Any:
+    """Whether `gene` or `do n`, of which each phrase has one, stands in data[start:end]. LLVM makes vectors of it."""
+    found = False
+    for i in range(uint64(start), uint64(max(start, end - 3))):
+        a, b = data[i] | 0x20, data[i + uint64(1)] | 0x20
+        c, d = data[i + uint64(2)] | 0x20, data[i + uint64(3)] | 0x20
+        found |= (a == 0x67) & (b == 0x65) & (c == 0x6E) & (d == 0x65)
+        found |= (a == 0x64) & (b == 0x6F) & (c == 0x20) & (d == 0x6E)
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -297,6 +432,8 @@ def _find_generated(
     for row in range(len(found)):
         start = offsets[row]
         end = min(offsets[row + 1], start + GENERATED_BYTES)
+        if not _may_be_generated(data, start, end):
+            continue
         lines, i = 0, start
         while lines < GENERATED_LINES:
             while i < end and not stops[data[i]]:

@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import njit, types, uint64
 
-from coursepack.stages.characters import BYTES, INDEX
+from coursepack.stages.characters import BYTES, INDEX, load8, without
 
 PIECE_BYTES = 2048  # of a text without a known extension, read for the cues of a family
 NOTICE_BYTES = 1 << 13  # of a comment, searched for a notice
@@ -201,6 +201,8 @@ def _by_extension(
 
 @njit(nogil=True, cache=True)
 def _line_end(data: np.ndarray, i: int, end: int) -> Any:
+    while i + 8 <= end and without(load8(data, i), uint64(0x0A0A0A0A0A0A0A0A)):
+        i += 8
     while i < end and data[i] != 0x0A:
         i += 1
     return i
@@ -232,13 +234,13 @@ def _guess(
         while i < end:
             while i < end and data[i] <= 0x20:
                 i += 1
-            first, last = i, i
-            while i < end and data[i] != 0x0A:
-                if data[i] > 0x20:
-                    last = i
-                i += 1
+            first = i
+            i = _line_end(data, i, end)
             if first == i:
                 break
+            last = i - 1
+            while last > first and data[last] <= 0x20:
+                last -= 1
             lines += 1
             a, z = data[first], data[last]
             b = data[first + 1] if first < last else np.uint8(0)

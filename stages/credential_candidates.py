@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types, uint64
+from numba.cpython.unsafe.numbers import trailing_zeros
 
 from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, INT32S, load8, without
+from coursepack.stages.characters import BYTES, INDEX, INT32S, load8
 
 # How tokens start, and the fewest bytes of [A-Za-z0-9_-] that they then have.
 _PREFIXES: dict[bytes, int] = {
@@ -31,11 +32,18 @@ _MARKS = b"-----BEGIN", b"://hooks.slack.com/", b"SG.", b"PuTTY-User-Key-File-"
 TOKEN, ASSIGNMENT, BASIC_AUTH, PRIVATE_KEY = 1, 2, 4, 8
 
 # Classes of bytes, as bits.
-_WORD, _DIGIT, _LETTER, _SIGN, _NAME, _BLANK, _QUOTE, _STOP, _CODE, _OPERATOR = (
-    1 << k for k in range(10)
+_WORD, _DIGIT, _LETTER, _SIGN, _NAME, _BLANK, _QUOTE, _STOP, _CODE, _OPERATOR, _BETWEEN = (
+    1 << k for k in range(11)
 )
 MOST_NAME, LEAST_VALUE, _MOST_VALUE, _MOST_USERINFO = 64, 6, 256, 200
 _LEAST_TOKEN = 16  # bytes of the run that gives a token away
+_MOST_BLANKS, _MOST_QUOTES = 8, 2  # behind a name
+# From the first byte of a name to its sign: an operator's other byte or two, and a type with its colon between.
+_REACH = 2 + 2 * (_MOST_BLANKS + _MOST_QUOTES + MOST_NAME + 1) + _MOST_BLANKS + 1
+
+_BLOCK = 64  # bytes looked at together
+_IN_RUN, _EVENT = 1, 2  # flags of a byte: of [A-Za-z0-9_-]; something to look at may start here
+_lowest_bit: Any = trailing_zeros
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,8 @@ def find_suspects(text: Text) -> Suspects:
 
 @cache
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Classes of bytes; prefixes as rows of bytes with 0 behind, their least lengths, whether a byte starts one;
-    words of names and marks likewise."""
+    """Classes of bytes; prefixes as rows of bytes with 0 behind, their least lengths, and those that have a byte at
+    the first, second, third place, a bit each; words of names and marks likewise."""
     table = np.zeros(256, np.uint16)
     for chars, bits in (
         (b"0123456789", _WORD | _DIGIT | _NAME),
@@ -71,21 +79,27 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarra
         (b"_-", _WORD | _NAME),
         (b"[({<$", _CODE),
         (b".", _NAME),
-        (b"=:>@BP", _SIGN),
+        (b"=:>", _SIGN),
         (b"=:!", _OPERATOR),
         (b" \t", _BLANK),
         (b"\"'`", _QUOTE | _STOP),
         (b" \t\r\n\f\v", _STOP),
     ):
         table[list(chars)] |= np.uint16(bits)
+    # What may stand between a word of a name and the sign that gives it a value.
+    table[table & (_NAME | _BLANK | _QUOTE | _OPERATOR) != 0] |= _BETWEEN
+    table[ord("]")] |= _BETWEEN
     prefixes = _rows(tuple(_PREFIXES))
-    starts = np.zeros(256, np.uint8)
-    starts[prefixes[:, 0]] = 1
+    prefix_bits = np.zeros((3, 256), np.uint64)
+    for k, prefix in enumerate(_PREFIXES):
+        for held, byte in zip(prefix_bits, prefix, strict=False):
+            held[byte] |= np.uint64(1 << k)
+        prefix_bits[len(prefix) :] |= np.uint64(1 << k)
     return (
         table,
         prefixes,
         np.array(list(_PREFIXES.values()), np.int32),
-        starts,
+        prefix_bits,
         _rows(_WORDS),
         _rows(_MARKS),
     )
@@ -132,10 +146,10 @@ def _has_secret_name(data: np.ndarray, start: int, end: int, words: np.ndarray) 
 @njit(nogil=True, cache=True)
 def _name_before(data: np.ndarray, table: np.ndarray, i: int, begin: int) -> tuple[int, int]:
     """First byte and end of the name before byte i and blanks, quotes or `]`."""
-    limit = max(i - 8, begin)
+    limit = max(i - _MOST_BLANKS, begin)
     while i > limit and table[data[i - 1]] & _BLANK:
         i -= 1
-    limit = max(i - 2, begin)
+    limit = max(i - _MOST_QUOTES, begin)
     while i > limit and (table[data[i - 1]] & _QUOTE or data[i - 1] == 0x5D):
         i -= 1
     start = i
@@ -158,7 +172,7 @@ def _assignment(
     if not _has_secret_name(data, start, stop, words):
         # A type may stand between: `password: str = ...`.
         left = start
-        while left > begin and start - left < 8 and table[data[left - 1]] & _BLANK:
+        while left > begin and start - left < _MOST_BLANKS and table[data[left - 1]] & _BLANK:
             left -= 1
         if data[i] != 0x3D or left == begin or data[left - 1] != 0x3A:
             return -1
@@ -204,13 +218,13 @@ def _token_start(
     table: np.ndarray,
     prefixes: np.ndarray,
     lengths: np.ndarray,
-    prefix_starts: np.ndarray,
+    prefix_bits: np.ndarray,
     marks: np.ndarray,
-    start: int,
-    stop: int,
+    start: Any,
+    stop: Any,
     begin: int,
     end: int,
-) -> int:
+) -> Any:
     """Where the token that the run of word bytes belongs to starts, by its form; -1 if it is no token."""
     start += table[data[start]] & (_LETTER | _DIGIT) == 0  # one hyphen or underscore
     length = stop - start
@@ -227,20 +241,118 @@ def _token_start(
             k -= 1
         if start - k >= 9:
             return k
-    if prefix_starts[data[start]]:
-        for k in range(len(prefixes)):
-            if length >= lengths[k] and _stands_at(data, start, end, prefixes[k]):
-                return start
+    likely = prefix_bits[0, data[start]] & prefix_bits[1, data[start + 1]]
+    likely &= prefix_bits[2, data[start + 2]]
+    while likely != uint64(0):
+        k = _lowest_bit(likely)
+        if length >= lengths[k] and _stands_at(data, start, end, prefixes[k]):
+            return start
+        likely &= likely - uint64(1)
     return -1
 
 
 @njit(nogil=True, cache=True)
-def _is_quiet(held: Any) -> Any:
-    """Whether none of eight bytes is a sign that the scan stops at: `:` to `B`, which holds `=` and `@` too, or `P`."""
-    low = held & uint64(0x7F7F7F7F7F7F7F7F)
-    found = low + uint64(0x4646464646464646) & ~(low + uint64(0x3D3D3D3D3D3D3D3D))
-    found &= ~held & uint64(0x8080808080808080)
-    return found == 0 and without(held, uint64(0x5050505050505050))
+def _flag(data: np.ndarray, i: int, flags: np.ndarray) -> bool:
+    """For each of the _BLOCK bytes from byte i, flag _IN_RUN and _EVENT; whether there is an event.
+
+    LLVM makes vectors of it. A word of names is told by its first four bytes, in any case.
+    """
+    any_event = False
+    for k in range(_BLOCK):
+        at = uint64(i) + uint64(k)
+        byte = data[at]
+        a, b = byte | 0x20, data[at + uint64(1)] | 0x20
+        c, d = data[at + uint64(2)] | 0x20, data[at + uint64(3)] | 0x20
+        pass_ = (b == 0x61) & (c == 0x73) & (d == 0x73)
+        pwd = (b == 0x77) & (c == 0x64)
+        putt = (b == 0x75) & (c == 0x74) & (d == 0x74)
+        event = (a == 0x70) & (pass_ | pwd | putt)
+        event |= (a == 0x73) & (b == 0x65) & (c == 0x63) & (d == 0x72)  # secr
+        event |= (a == 0x74) & (b == 0x6F) & (c == 0x6B) & (d == 0x65)  # toke
+        event |= (a == 0x6B) & (b == 0x65) & (c == 0x79)  # key
+        cred, cont = (
+            (b == 0x72) & (c == 0x65) & (d == 0x64),
+            (b == 0x6F) & (c == 0x6E) & (d == 0x74),
+        )
+        event |= (a == 0x63) & (cred | cont)
+        event |= (a == 0x61) & (b == 0x75) & (c == 0x74) & (d == 0x68)  # auth
+        event |= (a == 0x2D) & (b == 0x62) & (c == 0x65) & (d == 0x67)  # -BEG
+        event |= (a == 0x3A) & (b == 0x2F) & (c == 0x2F) & (d == 0x68)  # ://h
+        event |= byte == 0x40
+        letter, digit = (a >= 0x61) & (a <= 0x7A), (byte >= 0x30) & (byte <= 0x39)
+        flags[k] = (letter | digit | (byte == 0x5F) | (byte == 0x2D)) + 2 * event
+        any_event |= event
+    return any_event
+
+
+@njit(nogil=True, cache=True)
+def _flag_last(data: np.ndarray, table: np.ndarray, i: int, flags: np.ndarray) -> None:
+    """`_flag` where the data end too soon for it: each byte may be an event."""
+    flags[:] = 0
+    for k in range(min(_BLOCK, len(data) - i)):
+        flags[k] = _EVENT | (_IN_RUN if table[data[i + k]] & _WORD else 0)
+
+
+@njit(nogil=True, cache=True)
+def _ends_run(flags: np.ndarray, before: np.ndarray) -> Any:
+    """A bit for each byte of a block: whether _LEAST_TOKEN bytes up to it are all in a run.
+
+    `before` holds what the last block left, and then what this one does: bits of bytes that end runs of 1, 2, 4, 8.
+    """
+    bits = uint64(0)
+    for k in range(0, _BLOCK, 8):
+        held = load8(flags, k) & uint64(0x0101010101010101)
+        bits |= held * uint64(0x0102040810204080) >> uint64(56) << uint64(k)
+    for k in range(4):
+        width = uint64(1 << k)
+        longer = bits & (bits << width | before[k] >> (uint64(64) - width))
+        before[k], bits = bits, longer
+    return bits
+
+
+@njit(nogil=True, cache=True)
+def _look(
+    data: np.ndarray,
+    table: np.ndarray,
+    words: np.ndarray,
+    marks: np.ndarray,
+    row: int,
+    i: Any,
+    begin: Any,
+    end: Any,
+    walked: Any,
+    found: np.ndarray,
+    count: int,
+) -> tuple[int, int]:
+    """Put what the event at byte i gives away; how many are put, and up to where signs of assignments were tried."""
+    byte = data[i]
+    if byte == 0x40:
+        start = _userinfo(data, table, i, begin)
+        if start >= 0:
+            count = _put(found, count, row, start, BASIC_AUTH)
+    elif byte == 0x2D:
+        if i - begin >= 4 and _stands_at(data, i - 4, end, marks[0]):
+            count = _put(found, count, row, i - 4, PRIVATE_KEY)
+    elif byte == 0x3A:
+        is_hook = i - begin >= 5 and _stands_at(data, i, end, marks[1])
+        if is_hook and _assignment(data, table, words, i, begin, end) < 0:
+            count = _put(found, count, row, i - 5, TOKEN)
+    else:
+        if byte == 0x50 and _stands_at(data, i, end, marks[3]):
+            count = _put(found, count, row, i, PRIVATE_KEY)
+        # A word of names: the signs after it, as far as only bytes stand between that may.
+        stop = min(i + _REACH, end)
+        i = max(i, walked)
+        while i < stop:
+            if table[data[i]] & _SIGN and (i + 1 >= end or data[i + 1] != 0x3D):
+                start = _assignment(data, table, words, i, begin, end)
+                if start >= 0:
+                    count = _put(found, count, row, start, ASSIGNMENT)
+            i += 1
+            if not table[data[i - 1]] & _BETWEEN:
+                break
+        walked = i
+    return count, walked
 
 
 @njit(
@@ -250,7 +362,7 @@ def _is_quiet(held: Any) -> Any:
         types.uint16[::1],
         types.uint8[:, ::1],
         INT32S,
-        BYTES,
+        types.uint64[:, ::1],
         types.uint8[:, ::1],
         types.uint8[:, ::1],
         types.int64[:, ::1],
@@ -264,56 +376,53 @@ def _scan(
     table: np.ndarray,
     prefixes: np.ndarray,
     lengths: np.ndarray,
-    prefix_starts: np.ndarray,
+    prefix_bits: np.ndarray,
     words: np.ndarray,
     marks: np.ndarray,
     found: np.ndarray,
 ) -> int:
     count = 0
+    flags, before = np.zeros(_BLOCK, np.uint8), np.zeros(4, np.uint64)
     for row in range(len(offsets) - 1):
         begin, end = offsets[row], offsets[row + 1]
-        i = begin - 1
-        while i + 1 < end:
-            i += 1
-            while i + 8 <= end and _is_quiet(load8(data, i)):
-                i += 8
-            while i < end and not table[data[uint64(i)]] & _SIGN:
-                i += 1
-            if i >= end:
-                break
-            byte = data[i]
-            if byte == 0x42:
-                if i - begin >= 5 and _stands_at(data, i - 5, end, marks[0]):
-                    count = _put(found, count, row, i - 5, PRIVATE_KEY)
-            elif byte == 0x40:
-                start = _userinfo(data, table, i, begin)
-                if start >= 0:
-                    count = _put(found, count, row, start, BASIC_AUTH)
-            elif byte == 0x50:
-                if _stands_at(data, i, end, marks[3]):
-                    count = _put(found, count, row, i, PRIVATE_KEY)
-            elif i + 1 >= end or data[i + 1] != 0x3D:
-                start = _assignment(data, table, words, i, begin, end)
-                if start >= 0:
-                    count = _put(found, count, row, start, ASSIGNMENT)
-                elif i - begin >= 5 and _stands_at(data, i, end, marks[1]):
-                    count = _put(found, count, row, i - 5, TOKEN)
-        # Runs of word bytes: no such run starts between i and the last byte that is none of the next 16.
-        i = begin
-        while i + _LEAST_TOKEN <= end:
-            stop = i + _LEAST_TOKEN - 1
-            while stop >= i and table[data[uint64(stop)]] & _WORD:
-                stop -= 1
-            if stop >= i:
-                i = stop + 1
-                continue
-            start = i
-            i += _LEAST_TOKEN
-            while i < end and table[data[i]] & _WORD:
-                i += 1
-            first = _token_start(
-                data, table, prefixes, lengths, prefix_starts, marks, start, i, begin, end
-            )
-            if first >= 0:
-                count = _put(found, count, row, first, TOKEN)
+        walked, run_end = begin, begin
+        before[:] = 0
+        for i in range(begin, end, _BLOCK):
+            any_event = True
+            if i + _BLOCK + 3 <= len(data):
+                any_event = _flag(data, i, flags)
+            else:
+                _flag_last(data, table, i, flags)
+            for k in range(0, _BLOCK if any_event else 0, 8):
+                held = load8(flags, k) & uint64(0x0202020202020202)
+                while held != uint64(0):
+                    at = i + k + np.int64(_lowest_bit(held) >> 3)
+                    held &= held - uint64(1)
+                    if at < end:
+                        count, walked = _look(
+                            data, table, words, marks, row, at, begin, end, walked, found, count
+                        )
+            ends = _ends_run(flags, before)
+            while ends != uint64(0):
+                at = i + np.int64(_lowest_bit(ends))
+                ends &= ends - uint64(1)
+                if run_end <= at < end:
+                    run_end = at + 1
+                    while run_end < end and table[data[run_end]] & _WORD:
+                        run_end += 1
+                    start = at + 1 - _LEAST_TOKEN
+                    first = _token_start(
+                        data,
+                        table,
+                        prefixes,
+                        lengths,
+                        prefix_bits,
+                        marks,
+                        start,
+                        run_end,
+                        begin,
+                        end,
+                    )
+                    if first >= 0:
+                        count = _put(found, count, row, first, TOKEN)
     return count

@@ -7,7 +7,7 @@ of visible text, and JSON and YAML by size.
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import njit, types, uint64
 
 from coursepack.stages.characters import BYTES, INDEX
 
@@ -19,6 +19,7 @@ YAML_OUTER, YAML_ALL = (
     50,
 )  # least per cent of lines that are YAML's, of those not indented and of all
 
+_BLOCK = 128  # bytes looked at together
 _MARKS = ("xml", "html", "json", "yaml")
 
 
@@ -62,6 +63,46 @@ def _is_at(data: np.ndarray, i: int, end: int, lower: Any) -> bool:
         if byte != lower[k]:
             return False
     return True
+
+
+@njit(nogil=True, cache=True)
+def _has_pair(data: np.ndarray, start: Any, end: Any, byte: int, least: int, most: int) -> Any:
+    """Whether `byte` stands in data[start:end] before one from `least` to `most`. LLVM makes vectors of it."""
+    found = False
+    for i in range(uint64(start), uint64(max(start, end - 1))):
+        after = data[i + uint64(1)]
+        found |= (data[i] == byte) & (after >= least) & (after <= most)
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _starts_document(data: np.ndarray, i: Any, end: Any) -> bool:
+    """Whether the first line that is neither blank nor a comment may be YAML's `---`."""
+    while i < end:
+        while i < end and data[i] <= 0x20:
+            i += 1
+        if i < end and data[i] != 0x23:
+            return bool(data[i] == 0x2D)
+        while i < end and data[i] != 0x0A:
+            i += 1
+    return False
+
+
+@njit(nogil=True, cache=True)
+def _has_open_key(data: np.ndarray, start: Any, end: Any) -> bool:
+    """Whether a line ends in a colon, as keys without a value do."""
+    for first in range(start, end, _BLOCK):
+        last = min(first + _BLOCK, end)
+        if last < end and not _has_pair(data, first, last + 1, 0x3A, 0, 0x20):
+            continue
+        for i in range(first, last):
+            if data[i] == 0x3A:
+                k = i + 1
+                while k < end and data[k] <= 0x20 and data[k] != 0x0A:
+                    k += 1
+                if k == end or data[k] == 0x0A:
+                    return True
+    return False
 
 
 @njit(nogil=True, cache=True)
@@ -111,7 +152,7 @@ def _key_end(data: np.ndarray, i: int, end: int) -> Any:
 
 @njit(nogil=True, cache=True)
 def _is_yaml(data: np.ndarray, start: int, end: int) -> bool:
-    end = min(end, start + YAML_BYTES)
+    """Whether data[start:end] looks like it, of which `_starts_document` or `_has_open_key` is true."""
     lines = fitting = outer = keys = items = 0
     nested = waiting = False  # the last key has no value
     above = 0  # its indentation
@@ -169,10 +210,12 @@ _STYLE, _END_STYLE = np.frombuffer(b"style", np.uint8), np.frombuffer(b"</style"
 def _mark(offsets: np.ndarray, data: np.ndarray, found: np.ndarray) -> None:
     for row in range(len(found)):
         start, end = offsets[row], offsets[row + 1]
-        stop = _chars_end(data, start, end, XML_CHARS)
-        for i in range(start, stop):
-            if data[i] == 0x3C and _is_at(data, i, stop, _XML):
-                found[row, 0] = True
+        most = min(end, start + 4 * XML_CHARS)
+        if _has_pair(data, start, most, 0x3C, 0x3F, 0x3F):  # <?
+            stop = _chars_end(data, start, most, XML_CHARS)
+            for i in range(start, stop):
+                if data[i] == 0x3C and _is_at(data, i, stop, _XML):
+                    found[row, 0] = True
         first, last = start, end - 1
         while first < end and data[first] <= 0x20:
             first += 1
@@ -190,7 +233,11 @@ def _mark(offsets: np.ndarray, data: np.ndarray, found: np.ndarray) -> None:
                         data, i, end, _PAGES[3]
                     )
         found[row, 2] = _is_json(data, first, last)
-        found[row, 3] = not found[row, 2] and _is_yaml(data, start, end)
+        stop = min(end, start + YAML_BYTES)
+        if not found[row, 2] and (
+            _starts_document(data, start, stop) or _has_open_key(data, start, stop)
+        ):
+            found[row, 3] = _is_yaml(data, start, stop)
 
 
 @njit(nogil=True, cache=True)

@@ -265,7 +265,7 @@ def cards(window: bytes, start: int) -> Found:
 def ibans(window: bytes, start: int) -> Found:
     """Account numbers with their country's length and form that pass the check of ISO 7064; no examples."""
     for match in _IBAN.finditer(window, start):
-        length = _iban_lengths().get(match[0][:2].decode(), 0)
+        length = _iban_length(match[0][:2].decode())
         place, count = match.start(), 0
         while place < match.end() and count < length:
             count += window[place] != 0x20
@@ -278,16 +278,10 @@ def ibans(window: bytes, start: int) -> Found:
 
 
 @cache
-def _iban_lengths() -> dict[str, int]:
-    """Letters and digits of an account number by country, from SWIFT's registry."""
-    registry = numdb.get("iban")
-    lengths = {}
-    for first in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
-        for second in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
-            form = registry.info(first + second)[0][1].get("bban", "")
-            if form:
-                lengths[first + second] = 4 + sum(map(int, re.findall(r"(\d+)!", form)))
-    return lengths
+def _iban_length(country: str) -> int:
+    """Letters and digits of a country's account numbers, from SWIFT's registry; 0 if it has none."""
+    form = numdb.get("iban").info(country)[0][1].get("bban", "")
+    return 4 + sum(map(int, re.findall(r"(\d+)!", form))) if form else 0
 
 
 def phones(window: bytes, start: int, end: int, region: str | None) -> Found:

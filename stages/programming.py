@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit, types
+from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, binary_array, text_buffers
 from coursepack.stages.characters import BYTES, INDEX
@@ -61,9 +61,10 @@ def programming_language(
     mark-up (JSON, Markdown, ...) have names too. A null in any column is the same as an empty one.
     """
     name = _file_names(path, url)
-    found = _look_up(name, _table(FILE_NAMES))
+    of_names, of_extensions = _tables()
+    found = _look_up(name, of_names)
     extension = pc.struct_field(pc.extract_regex(name, r"\.(?P<end>[^.]+)\z"), "end")
-    found = pc.coalesce(found, _look_up(extension, _table(EXTENSIONS)))
+    found = pc.coalesce(found, _look_up(extension, of_extensions))
     from_url = pc.and_(_is_empty(path), pc.is_in(found, pa.array(_NOT_OF_URLS)))
     found = pc.if_else(from_url, pa.scalar(None, pa.string()), found)
 
@@ -124,6 +125,11 @@ def _look_up(names: pa.Array, table: tuple[pa.Array, pa.Array]) -> pa.Array:
     return table[1].take(pc.index_in(names, table[0]))
 
 
+@cache
+def _tables() -> tuple[tuple[pa.Array, pa.Array], tuple[pa.Array, pa.Array]]:
+    return _table(FILE_NAMES), _table(EXTENSIONS)
+
+
 def _table(names: dict[str, str]) -> tuple[pa.Array, pa.Array]:
     """Names, and the language of each, from the names of each language."""
     pairs = [(name, language) for language, held in names.items() for name in held.split()]
@@ -165,7 +171,10 @@ def _shebang(head: pa.Array) -> pa.Array:
 
 def _opening(head: pa.Array) -> pa.Array:
     found = _first_match(pa.nulls(len(head), pa.string()), pc.is_valid(head), _OPENERS, head)
-    return pc.coalesce(_named(head, _EMACS), _named(head, _VIM), found)
+    # a cue without `\b` lets RE2 look for its first letters, so that few texts see the whole pattern
+    may_be_vim = pc.match_substring_regex(head, "vim?:")
+    vim = _fill(pa.nulls(len(head), pa.string()), may_be_vim, lambda h: _named(h, _VIM), head)
+    return pc.coalesce(_named(head, _EMACS), vim, found)
 
 
 def _named(head: pa.Array, pattern: str) -> pa.Array:
@@ -197,9 +206,10 @@ def _sure_label(head: pa.Array, model: Classifier) -> pa.Array:
 def _copy(starts: np.ndarray, ends: np.ndarray, data: np.ndarray, found: np.ndarray) -> None:
     n = 0
     for row in range(len(starts)):
-        for i in range(starts[row], ends[row]):
-            found[n] = data[i]
-            n += 1
+        start, size = starts[row], ends[row] - starts[row]
+        for k in range(size):  # with indices that are not negative it is one call of memcpy
+            found[uint64(n) + uint64(k)] = data[uint64(start) + uint64(k)]
+        n += size
 
 
 @njit(types.void(INDEX, BYTES, types.float64[::1]), nogil=True, cache=True)

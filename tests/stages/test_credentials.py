@@ -144,6 +144,29 @@ def test_a_key_after_the_mention_of_one_is_cut_alone() -> None:
     assert found(text) == [("private_key", block)]
 
 
+SLACK = "https://hooks.slack.com/services/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"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(AKIAQYLPMN5HHHFPZZZQ)",
+        "postgres://app:h8sGd7xQ@db/x",
+        '(password: str = "x9K#mQ2v"',
+        f"""(secret_{"b" * 57}"]{" " * 8}:{" " * 8}{"T" * 64}{" " * 8}== 'x9K#mQ2v'""",
+        "<password>Tr0ub4dor&3</password>",
+        SLACK,
+        f"-----BEGIN PRIVATE KEY-----\n{BODY}\n{BODY}\n-----END PRIVATE KEY-----",
+        f"PuTTY-User-Key-File-2: {BODY}\n{BODY}\nPrivate-MAC: 0a1b",
+    ],
+)
+def test_the_kernel_sees_what_crosses_its_blocks(text: str) -> None:
+    column = pa.array([" " * n + text for n in range(70)] + [text])
+    *shifted, alone = places(find_credentials(column))
+    assert alone
+    assert shifted == [{(a + n, b + n, kind) for a, b, kind in alone} for n in range(70)]
+
+
 def test_an_edited_text_is_clean_and_holds_no_value() -> None:
     cases = planted.leaked(5, 60)
     text = pa.array([case.text for case in cases])

@@ -133,3 +133,33 @@ def test_dumps_are_found_whole(text: bytes, kind: str) -> None:
 )
 def test_prose_lists_and_rulers_are_no_data(text: bytes) -> None:
     assert found([text])[0] == dict.fromkeys(COUNTS, 0)
+
+
+def test_the_shortest_runs_across_blocks_with_every_byte_in_them() -> None:
+    shortest = (
+        b"aB3" * 21 + b"/",
+        b"0123456789abcdef",
+        b"a,        b,     cd0123456789a",
+        b"12,34,  " * 8,
+    )
+    texts = [b"~" * n + run + b"~" for run in shortest for n in range(70)]
+    texts += [
+        run + b"  " + run[:cut] + bytes([byte]) + run[cut:] + b"~"
+        for run in shortest
+        for byte in range(256)
+        for cut in (5, len(run) // 2)
+    ]
+    assert found(texts) == [twin(text) for text in texts]
+    assert {kind for text in texts[:280] for kind, size in twin(text).items() if size} == set(
+        COUNTS
+    )
+
+
+def test_runs_between_foreign_letters() -> None:
+    foreign = "漢字かな交じり文".encode() * 3
+    texts = [
+        foreign + run * 4 + foreign[: 3 * n] + run + foreign
+        for run in (b"aB3/" * 8, b"0123 abcd ")
+        for n in range(14)
+    ]
+    assert found(texts) == [twin(text) for text in texts]

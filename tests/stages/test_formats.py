@@ -127,3 +127,14 @@ def test_visible_text_as_a_parser_sees_it(html: str) -> None:
 def test_any_markup_has_at_most_its_own_text(html: str) -> None:
     assert 0 <= visible(html) <= len(html)
     assert visible(re.sub("[<&]", "", html)) == len(re.sub("[<&]", "", html))
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\nb:\n  c: 1\n", "---\na: 1\nb: 2\n", "# x\n\n  # y\n---\na: 1\nb: 2\n"]
+)
+def test_yaml_behind_a_comment_of_any_length(text: str) -> None:
+    for before in range(0, 400, 7):
+        assert marks(f"#{'-' * before}: \n{text}") == {"yaml"}
+        assert marks(f"#{'-' * before}:\n{text} ") == {"yaml"}
+        assert marks(f"#{'-' * before}\n{text.rstrip()}") == {"yaml"}
+    assert marks(text.replace(":\n", ": x\n").replace("---", "- b")) == set()

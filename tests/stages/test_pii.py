@@ -24,7 +24,14 @@ from coursepack.stages.pii import (
     pii_signals,
     wanted_bits,
 )
-from coursepack.stages.pii_candidates import ID_BITS, NATIONAL_IDS, Candidates, find_candidates
+from coursepack.stages.pii_candidates import (
+    EMAIL,
+    ID_BITS,
+    IPV4,
+    NATIONAL_IDS,
+    Candidates,
+    find_candidates,
+)
 from coursepack.stages.spans import Spans, apply
 
 DEFAULT = PiiPolicy()
@@ -274,3 +281,13 @@ def test_manuals_hold_no_numbers_of_people(shared: Path, name: str) -> None:
         )
     names = {KINDS[kind] for kind in find_pii(texts, DEFAULT).kinds}
     assert names <= {"email", "ipv4", "ipv6"}
+
+
+def test_the_kernel_stops_at_digits_and_at_signs_alone_wherever_they_stand() -> None:
+    signs = [chr(code) for code in range(256) if chr(code) not in "0123456789@"]
+    policy = PiiPolicy(phones="keep")
+    text = "joe@corp.com, 81.2.69.142"
+    column = pa.array([f"{sign * n} {text} {sign * n}" for n in range(12) for sign in signs])
+    wanted = wanted_bits(policy)
+    assert len(find_candidates(pa.array(["".join(signs) * n for n in range(3)]), wanted).rows) == 0
+    assert find_candidates(column, wanted).bits.tolist() == [EMAIL, IPV4] * len(column)

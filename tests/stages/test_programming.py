@@ -122,6 +122,7 @@ def test_shared_extensions(path: str, text: str, language: str | None) -> None:
         ("<!DOCTYPE html>\n<html>", "HTML"),
         ("% notes\n\\documentclass{article}\n", "TeX"),
         ("Plain text about <?php and vim.", None),
+        ("They survim: ft=ruby", None),
     ],
 )
 def test_first_lines(text: str, language: str | None) -> None:
