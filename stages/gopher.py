@@ -29,6 +29,7 @@ from coursepack.stages.pieces import (
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
+_BLOCK = 256  # bytes looked at together
 _ALPHABETIC_UNIT = UNSPACED | MARK  # a vowel sign of Thai is a word of its own, and no number
 
 # What the kernel counts of a row, in this order.
@@ -114,23 +115,29 @@ def _is_ellipsis(data: np.ndarray, i: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _count_triples(text: np.ndarray, a: int, b: int, c: int) -> Any:
-    """How many times the bytes a, b, c stand in a row."""
-    found = np.int64(0)
-    for i in range(uint64(2), uint64(max(len(text), 2))):
-        found += (text[i - uint64(2)] == a) & (text[i - uint64(1)] == b) & (text[i] == c)
-    return found
+def _count_triples(text: np.ndarray, start: Any, end: Any, a: int, b: int, c: int) -> Any:
+    """How many times the bytes a, b, c stand in a row and end in text[start:end], start >= 2."""
+    found = np.int32(0)
+    for i in range(uint64(start), uint64(end)):
+        here = (text[i - uint64(2)] == a) & (text[i - uint64(1)] == b) & (text[i] == c)
+        found = np.int32(found + np.int32(here))
+    return np.int64(found)
 
 
 @njit(nogil=True, cache=True)
 def _count_dots(text: np.ndarray) -> Any:
     """How many times three dots stand in runs of dots."""
-    found: Any = np.int64(0)
-    dots: Any = np.int64(0)
-    if _count_triples(text, 0x2E, 0x2E, 0x2E):
-        for byte in text:
-            dots = dots + 1 if byte == 0x2E else 0
-            found += dots > 0 and dots % 3 == 0
+    found = np.int64(0)
+    for start in range(2, len(text), _BLOCK):
+        end = min(start + _BLOCK, len(text))
+        if not _count_triples(text, start, end, 0x2E, 0x2E, 0x2E):
+            continue
+        for i in range(start, end):
+            dots = 0
+            if i == 2 or text[i - 3] != 0x2E:  # a run that is counted begins two before
+                while i - 2 + dots < len(text) and text[i - 2 + dots] == 0x2E:
+                    dots += 1
+            found += dots // 3
     return found
 
 
@@ -147,28 +154,28 @@ def _count_characters(
     for row in range(len(found)):
         text = data[offsets[row] : ends[row]]
         kinds_here = kinds[offsets[row] : ends[row]]
-        # Plain loops of few sums each, which LLVM makes vectors of.
-        tails = spaces = letters = numbers = unspaced = hashes = 0
-        for i in range(len(text)):
+        # Plain loops of few sums each, no wider than they need be, which LLVM makes vectors of.
+        tails, spaces, letters, numbers = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+        unspaced, hashes, foreign = np.int32(0), np.int32(0), np.int32(0)
+        for i in range(uint64(len(text))):
             kind = kinds_here[i]
-            spaces += kind >> 2 & 1
-            letters += kind & 1
-            numbers += kind >> 1 & 1
-            hashes += text[i] == 0x23
-        digits, ellipses = numbers, _count_dots(text)
+            spaces = np.int32(spaces + np.int32(kind >> 2 & 1))
+            letters = np.int32(letters + np.int32(kind & 1))
+            numbers = np.int32(numbers + np.int32(kind >> 1 & 1))
+            hashes = np.int32(hashes + np.int32(text[i] == 0x23))
+        digits, ellipses = np.int64(numbers), _count_dots(text)
         if row_kinds[row] & TAIL:
-            foreign = 0
-            for i in range(len(text)):
+            for i in range(uint64(len(text))):
                 kind = kinds_here[i]
-                tails += kind >> 4 & 1
-                spaces -= kind >> 4 & kind >> 2 & 1
-                unspaced += kind & kind >> 5 & 1
-                foreign += text[i] >> 7 & kind >> 1 & 1
+                tails = np.int32(tails + np.int32(kind >> 4 & 1))
+                spaces = np.int32(spaces - np.int32(kind >> 4 & kind >> 2 & 1))
+                unspaced = np.int32(unspaced + np.int32(kind & kind >> 5 & 1))
+                foreign = np.int32(foreign + np.int32(text[i] >> 7 & kind >> 1 & 1))
             if foreign:
                 for i in range(len(text)):
                     if text[i] >= 0x80 and kinds_here[i] & NUMBER:
                         digits -= is_digit[decode(text, i, len(text))[0]] == 0
-            ellipses += _count_triples(text, 0xE2, 0x80, 0xA6)
+            ellipses += _count_triples(text, 2, len(text), 0xE2, 0x80, 0xA6)
         counts = found[row]
         counts[0], counts[1], counts[2] = len(text) - tails, spaces, letters
         counts[3], counts[4], counts[5] = numbers, digits, unspaced
