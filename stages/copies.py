@@ -178,7 +178,7 @@ def repeats(
     found: Any = uint64(0)
     for k in range(kept):
         place = uint64(places[k])
-        many = np.int64(times[uint64(firsts[place])])
+        many: Any = np.int64(times[uint64(firsts[place])])
         places[found] = place
         found += uint64(many > 1)
         if many > best:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint64
+from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
 from coursepack.pipeline.arrow import int32s, ratio
-from coursepack.stages.characters import BYTES, INDEX, UINT64S, characters, decode
-from coursepack.stages.copies import hash_bytes
+from coursepack.stages.characters import ALL_BITS, BYTES, INDEX, UINT64S, characters, decode, load8
+from coursepack.stages.copies import EMPTY, STEP, hash_bytes, mix
 from coursepack.stages.pieces import (
     LETTER,
     MARK,
@@ -29,6 +30,9 @@ from coursepack.stages.pieces import (
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
+_LETTERS = np.uint64(0x0101010101010101)  # LETTER of eight bytes
+_zeros_below: Any = trailing_zeros
+_zeros_above: Any = leading_zeros
 _BLOCK = 256  # bytes looked at together
 _ALPHABETIC_UNIT = UNSPACED | MARK  # a vowel sign of Thai is a word of its own, and no number
 
@@ -72,7 +76,7 @@ def gopher_signals(text: TextOrPieces) -> pa.RecordBatch:
     _count_characters(p.offsets, p.ends, p.data, p.kinds, p.row_kinds, characters().is_digit, found)
     _count_words(
         *(p.words, p.data, p.kinds, p.word_starts, p.word_ends, p.word_hashes, p.word_kinds),
-        *(_stop_hashes(), found),
+        *(*_stop_table(), found),
     )
     _count_lines(p.lines, p.data, p.kinds, p.line_starts, p.line_ends, p.line_kinds, found)
     n = dict(zip(_COUNTS, found.T, strict=True)) | {"words": np.diff(p.words)}
@@ -99,9 +103,13 @@ def gopher_signals(text: TextOrPieces) -> pa.RecordBatch:
 
 
 @cache
-def _stop_hashes() -> np.ndarray:
-    """The hash of each stop word."""
-    return find_pieces(pa.array([" ".join(STOP_WORDS)])).word_hashes
+def _stop_table() -> tuple[np.ndarray, int]:
+    """64 hashes of stop words, each of which has a place of its own, and the shift that gives a hash's place."""
+    hashes = find_pieces(pa.array([" ".join(STOP_WORDS)])).word_hashes
+    shift = next(n for n in range(58) if len(np.unique(hashes >> n & 63)) == len(hashes))
+    table = np.full(64, hashes[0], np.uint64)  # elsewhere no hash of that place equals it
+    table[hashes >> shift & 63] = hashes
+    return table, shift
 
 
 _FOUND = types.Array(types.int64, 2, "C")
@@ -183,12 +191,10 @@ def _count_characters(
 
 
 @njit(nogil=True, cache=True)
-def _stop_word(stop_hashes: np.ndarray, word: Any) -> Any:
+def _stop_word(table: np.ndarray, shift: Any, word: Any) -> Any:
     """The bit of the stop word of hash `word`, or 0."""
-    found = np.int64(0)
-    for k in range(len(stop_hashes)):
-        found |= np.int64(stop_hashes[k] == word) << k
-    return found
+    place = word >> shift & uint64(63)
+    return uint64(table[place] == word) << place
 
 
 @njit(nogil=True, cache=True)
@@ -207,7 +213,7 @@ def _core(kinds: np.ndarray, start: Any, end: Any) -> tuple[Any, Any]:
 
 
 @njit(
-    types.void(INDEX, BYTES, BYTES, INDEX, INDEX, UINT64S, BYTES, UINT64S, _FOUND),
+    types.void(INDEX, BYTES, BYTES, INDEX, INDEX, UINT64S, BYTES, UINT64S, types.uint64, _FOUND),
     nogil=True,
     cache=True,
 )
@@ -219,33 +225,48 @@ def _count_words(
     ends: np.ndarray,
     hashes: np.ndarray,
     of_words: np.ndarray,
-    stop_hashes: np.ndarray,
+    stop_table: np.ndarray,
+    shift: Any,
     found: np.ndarray,
 ) -> None:
-    every = (1 << len(stop_hashes)) - 1
     for row in range(len(found)):
-        alphabetic = 0
-        seen = 0  # bit k: stop word k
-        for word in range(words[row], words[row + 1]):
-            kind = of_words[word]
-            unit = kind & _ALPHABETIC_UNIT == _ALPHABETIC_UNIT
-            alphabetic += (kind & LETTER != 0) | unit
-        for word in range(words[row], words[row + 1]):
-            if seen == every:
-                break
-            if of_words[word] & (LETTER | NUMBER | MARK) != LETTER:
-                continue
-            start, end = starts[word], ends[word]
-            if of_words[word] & SIGN:
-                start, end = _core(kinds, start, end)
-                if 2 <= end - start <= 4:
-                    seen |= _stop_word(stop_hashes, hash_bytes(data, start, end))
-            elif 2 <= end - start <= 4:
-                seen |= _stop_word(stop_hashes, hashes[word])
-        stops = 0
-        for k in range(len(stop_hashes)):
-            stops += seen >> k & 1
-        found[row, 6], found[row, 9] = alphabetic, stops
+        alphabetic = np.int64(0)
+        seen = uint64(0)  # the bits of stop words
+        for block in range(words[row], words[row + 1], 64):
+            signed = uint64(0)  # a bit for each word that has signs beside its letters
+            for k in range(min(64, words[row + 1] - block)):
+                word = uint64(block + k)
+                kind = of_words[word]
+                unit = kind & _ALPHABETIC_UNIT == _ALPHABETIC_UNIT
+                alphabetic += np.int64((kind & LETTER != 0) | unit)
+                seen |= _stop_word(stop_table, shift, hashes[word])
+                has_signs = kind & (LETTER | NUMBER | MARK | SIGN) == LETTER | SIGN
+                signed |= uint64(has_signs) << uint64(k)
+            while signed:
+                word = uint64(block) + _zeros_below(signed)
+                signed &= signed - uint64(1)
+                # The core lies between the first letter and the last: no branch depends on the text, if the first
+                # and the last eight bytes have one, as most do. Of a core of more bytes the hash is another.
+                start, end = starts[word], ends[word]
+                head = tail = uint64(0)
+                if end >= 8 and start + 16 <= len(data):
+                    beyond = uint64(64) - uint64(8) * uint64(min(end - start, 8))
+                    head = load8(kinds, start) & _LETTERS & ALL_BITS >> beyond
+                    tail = load8(kinds, end - 8) & _LETTERS & ALL_BITS << beyond
+                if head == 0 or tail == 0:
+                    start, end = _core(kinds, start, end)
+                    core = hash_bytes(data, start, end)
+                else:
+                    start += np.int64(_zeros_below(head) >> uint64(3))
+                    end -= np.int64(_zeros_above(tail) >> uint64(3))
+                    beyond = uint64(64) - uint64(8) * uint64(min(end - start, 8))
+                    core = load8(data, start) & ALL_BITS >> beyond
+                    core = mix((EMPTY + uint64(end - start) ^ core) * STEP)
+                seen |= _stop_word(stop_table, shift, core)
+        found[row, 6] = alphabetic
+        while seen:
+            seen &= seen - uint64(1)
+            found[row, 9] += 1
 
 
 @njit(nogil=True, cache=True)

@@ -91,9 +91,10 @@ def find_pieces(text: TextOrPieces) -> Pieces:
     rows = len(ends)
     kinds = np.empty(len(data) + _BLOCK, np.uint8)  # a last block may be read whole
     row_kinds = np.empty(rows, np.uint8)
-    newlines, most_words = _classify(offsets, ends, data, _kinds(), kinds, row_kinds)
+    newlines = _classify(offsets, ends, data, _kinds(), kinds, row_kinds)
     words = np.zeros(rows + 1, np.int64)
-    # As many as are wanted: larger arrays come from the system, which clears their pages each time.
+    # No more than wanted: malloc takes large arrays from the system, which clears their pages each time.
+    most_words = _most_words(offsets, ends, kinds, row_kinds)
     bounds = np.empty((2, most_words + 1), np.int64)
     _find_words(offsets, ends, kinds, row_kinds, words, bounds)
     starts, stops = bounds[:, : words[-1]]
@@ -199,7 +200,7 @@ def _classify_foreign(data: np.ndarray, i: Any, end: Any, table: np.ndarray, kin
 
 
 @njit(
-    types.UniTuple(types.int64, 2)(INDEX, INDEX, BYTES, BYTES, types.uint8[::1], types.uint8[::1]),
+    types.int64(INDEX, INDEX, BYTES, BYTES, types.uint8[::1], types.uint8[::1]),
     nogil=True,
     cache=True,
 )
@@ -210,16 +211,15 @@ def _classify(
     table: np.ndarray,
     kinds: np.ndarray,
     row_kinds: np.ndarray,
-) -> tuple[Any, Any]:
-    """Fills `kinds` and `row_kinds`; returns the number of newlines, and how many words there are at most.
+) -> Any:
+    """Fills `kinds` and `row_kinds`; returns the number of newlines.
 
     Plain loops with sums no wider than they need be, which LLVM makes vectors of.
     """
-    newlines, words = np.int64(0), np.int64(0)
+    newlines = np.int64(0)
     for row in range(len(ends)):
         start, end = uint64(offsets[row]), uint64(ends[row])
-        high, bits = np.uint8(0), np.uint8(0)
-        here, ended, own = np.int32(0), np.int32(1), np.int32(0)
+        high, bits, here = np.uint8(0), np.uint8(0), np.int32(0)
         for i in range(start, end):
             kinds[i] = _ascii_kind(data[i])
             high = np.uint8(high | data[i])
@@ -228,15 +228,26 @@ def _classify(
         for i in range(start, end):
             bits = np.uint8(bits | kinds[i])
             here = np.int32(here + np.int32(data[i] == 0x0A))
-        for i in range(start + _ONE, end):
-            ended = np.int32(ended + np.int32((kinds[i] & ~kinds[i - _ONE]) >> 2 & 1))
-        if bits & UNSPACED:
-            for i in range(start, end):
-                own = np.int32(own + np.int32(kinds[i] >> 5 & ~kinds[i] >> 4 & 1))
         row_kinds[row] = bits
         newlines += here
+    return newlines
+
+
+@njit(types.int64(INDEX, INDEX, BYTES, BYTES), nogil=True, cache=True)
+def _most_words(
+    offsets: np.ndarray, ends: np.ndarray, kinds: np.ndarray, row_kinds: np.ndarray
+) -> Any:
+    """How many words there are at most: the exact number, if no row has UNSPACED or ends in white space."""
+    words = np.int64(0)
+    for row in range(len(ends)):
+        ended, own = np.int32(1), np.int32(0)
+        for i in range(uint64(offsets[row]) + _ONE, uint64(ends[row])):
+            ended = np.int32(ended + np.int32((kinds[i] & ~kinds[i - _ONE]) >> 2 & 1))
+        if row_kinds[row] & UNSPACED:
+            for i in range(uint64(offsets[row]), uint64(ends[row])):
+                own = np.int32(own + np.int32(kinds[i] >> 5 & ~kinds[i] >> 4 & 1))
         words += ended + 2 * own  # a character that is a word may end another before it
-    return newlines, words
+    return words
 
 
 @njit(nogil=True, cache=True)
