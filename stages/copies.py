@@ -72,11 +72,11 @@ def earlier(table: np.ndarray, shift: Any, hashes: np.ndarray, piece: Any) -> An
     slot = (wanted * STEP) >> shift
     while True:
         held = np.int64(table[slot]) - 1
-        if held < 0:
-            table[slot] = piece + 1
-            return np.int64(piece)
-        if hashes[uint64(held)] == wanted:
-            return held
+        first = np.int64(piece) if held < 0 else held
+        # One branch for a new piece and a copy, which take turns as no CPU can tell; others in a slot are rare.
+        if hashes[uint64(first)] == wanted:
+            table[slot] = first + 1
+            return first
         slot = (slot + _ONE) & mask
 
 
@@ -126,7 +126,7 @@ def _sift(hashes: np.ndarray, grams: np.ndarray, places: np.ndarray, sieve: np.n
     for place in range(size):
         places[kept] = place
         kept += uint64(sieve[grams[place] >> shift] >> np.uint8(1) & np.uint8(1))
-    return np.int64(kept)
+    return kept
 
 
 @njit(nogil=True, cache=True)
@@ -151,32 +151,36 @@ def repeats(
     texts few places are left at n = 3. At n = 2 a sieve leaves out most of those that stand alone.
     """
     places, firsts, times = rows[0], rows[1], rows[2]
-    kept: Any = np.int64(0)
+    kept: Any = uint64(0)
     if n == 2:
         kept = _sift(hashes, grams, places, sieve)
     else:
-        for k in range(left - 1):
-            place: Any = np.int64(places[k])
-            if places[k + 1] == place + 1:
-                places[kept] = place
-                kept += 1
-                grams[place] = grams[place] * STEP + hashes[place + n - 1]
-    best: Any = np.int64(1)
-    best_place: Any = np.int64(0)
+        last = uint64(n - 1)
+        for k in range(uint64(1), uint64(left)):
+            place: Any = uint64(places[k - _ONE])
+            after = uint64(places[k])
+            gram = grams[place]
+            follows = after == place + _ONE
+            grams[place] = gram * STEP + hashes[place + last] if follows else gram
+            places[kept] = place
+            kept += uint64(follows)
     shift = clear(table, kept)
     for k in range(kept):
-        place = np.int64(places[k])
-        first = earlier(table, shift, grams, place)
+        place = uint64(places[k])
+        # Where n - 1 words stood first, the n stand too as a rule, if they are many: no search is wanted then.
+        first = uint64(firsts[place]) if n > 3 else place
+        if n <= 3 or grams[first] != grams[place]:
+            first = uint64(earlier(table, shift, grams, place))
         firsts[place] = first
-        if first == place:
-            times[place] = 1
-        else:
-            times[first] += 1
-            if times[first] > best or (times[first] == best and first < best_place):
-                best, best_place = np.int64(times[first]), first
-    left = np.int64(0)
+        times[first] = 1 if first == place else times[first] + 1
+    best: Any = np.int64(1)
+    best_place: Any = np.int64(0)
+    found: Any = uint64(0)
     for k in range(kept):
-        place = np.int64(places[k])
-        places[left] = place
-        left += times[firsts[place]] > 1
-    return left, best, best_place
+        place = uint64(places[k])
+        many: Any = np.int64(times[uint64(firsts[place])])
+        places[found] = place
+        found += uint64(many > 1)
+        if many > best:
+            best, best_place = many, np.int64(place)
+    return np.int64(found), best, best_place

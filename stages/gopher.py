@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint64
+from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
 from coursepack.pipeline.arrow import int32s, ratio
-from coursepack.stages.characters import BYTES, INDEX, UINT64S, characters, decode
-from coursepack.stages.copies import hash_bytes
+from coursepack.stages.characters import ALL_BITS, BYTES, INDEX, UINT64S, characters, decode, load8
+from coursepack.stages.copies import EMPTY, STEP, hash_bytes, mix
 from coursepack.stages.pieces import (
     LETTER,
     MARK,
@@ -29,6 +30,10 @@ from coursepack.stages.pieces import (
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
+_LETTERS = np.uint64(0x0101010101010101)  # LETTER of eight bytes
+_zeros_below: Any = trailing_zeros
+_zeros_above: Any = leading_zeros
+_BLOCK = 256  # bytes looked at together
 _ALPHABETIC_UNIT = UNSPACED | MARK  # a vowel sign of Thai is a word of its own, and no number
 
 # What the kernel counts of a row, in this order.
@@ -71,7 +76,7 @@ def gopher_signals(text: TextOrPieces) -> pa.RecordBatch:
     _count_characters(p.offsets, p.ends, p.data, p.kinds, p.row_kinds, characters().is_digit, found)
     _count_words(
         *(p.words, p.data, p.kinds, p.word_starts, p.word_ends, p.word_hashes, p.word_kinds),
-        *(_stop_hashes(), found),
+        *(*_stop_table(), found),
     )
     _count_lines(p.lines, p.data, p.kinds, p.line_starts, p.line_ends, p.line_kinds, found)
     n = dict(zip(_COUNTS, found.T, strict=True)) | {"words": np.diff(p.words)}
@@ -98,9 +103,13 @@ def gopher_signals(text: TextOrPieces) -> pa.RecordBatch:
 
 
 @cache
-def _stop_hashes() -> np.ndarray:
-    """The hash of each stop word."""
-    return find_pieces(pa.array([" ".join(STOP_WORDS)])).word_hashes
+def _stop_table() -> tuple[np.ndarray, int]:
+    """64 hashes of stop words, each of which has a place of its own, and the shift that gives a hash's place."""
+    hashes = find_pieces(pa.array([" ".join(STOP_WORDS)])).word_hashes
+    shift = next(n for n in range(58) if len(np.unique(hashes >> n & 63)) == len(hashes))
+    table = np.full(64, hashes[0], np.uint64)  # elsewhere no hash of that place equals it
+    table[hashes >> shift & 63] = hashes
+    return table, shift
 
 
 _FOUND = types.Array(types.int64, 2, "C")
@@ -114,23 +123,29 @@ def _is_ellipsis(data: np.ndarray, i: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _count_triples(text: np.ndarray, a: int, b: int, c: int) -> Any:
-    """How many times the bytes a, b, c stand in a row."""
-    found = np.int64(0)
-    for i in range(uint64(2), uint64(max(len(text), 2))):
-        found += (text[i - uint64(2)] == a) & (text[i - uint64(1)] == b) & (text[i] == c)
-    return found
+def _count_triples(text: np.ndarray, start: Any, end: Any, a: int, b: int, c: int) -> Any:
+    """How many times the bytes a, b, c stand in a row and end in text[start:end], start >= 2."""
+    found = np.int32(0)
+    for i in range(uint64(start), uint64(end)):
+        here = (text[i - uint64(2)] == a) & (text[i - uint64(1)] == b) & (text[i] == c)
+        found = np.int32(found + np.int32(here))
+    return np.int64(found)
 
 
 @njit(nogil=True, cache=True)
 def _count_dots(text: np.ndarray) -> Any:
     """How many times three dots stand in runs of dots."""
-    found: Any = np.int64(0)
-    dots: Any = np.int64(0)
-    if _count_triples(text, 0x2E, 0x2E, 0x2E):
-        for byte in text:
-            dots = dots + 1 if byte == 0x2E else 0
-            found += dots > 0 and dots % 3 == 0
+    found = np.int64(0)
+    for start in range(2, len(text), _BLOCK):
+        end = min(start + _BLOCK, len(text))
+        if not _count_triples(text, start, end, 0x2E, 0x2E, 0x2E):
+            continue
+        for i in range(start, end):
+            dots = 0
+            if i == 2 or text[i - 3] != 0x2E:  # a run that is counted begins two before
+                while i - 2 + dots < len(text) and text[i - 2 + dots] == 0x2E:
+                    dots += 1
+            found += dots // 3
     return found
 
 
@@ -147,28 +162,28 @@ def _count_characters(
     for row in range(len(found)):
         text = data[offsets[row] : ends[row]]
         kinds_here = kinds[offsets[row] : ends[row]]
-        # Plain loops of few sums each, which LLVM makes vectors of.
-        tails = spaces = letters = numbers = unspaced = hashes = 0
-        for i in range(len(text)):
+        # Plain loops of few sums each, no wider than they need be, which LLVM makes vectors of.
+        tails, spaces, letters, numbers = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+        unspaced, hashes, foreign = np.int32(0), np.int32(0), np.int32(0)
+        for i in range(uint64(len(text))):
             kind = kinds_here[i]
-            spaces += kind >> 2 & 1
-            letters += kind & 1
-            numbers += kind >> 1 & 1
-            hashes += text[i] == 0x23
-        digits, ellipses = numbers, _count_dots(text)
+            spaces = np.int32(spaces + np.int32(kind >> 2 & 1))
+            letters = np.int32(letters + np.int32(kind & 1))
+            numbers = np.int32(numbers + np.int32(kind >> 1 & 1))
+            hashes = np.int32(hashes + np.int32(text[i] == 0x23))
+        digits, ellipses = np.int64(numbers), _count_dots(text)
         if row_kinds[row] & TAIL:
-            foreign = 0
-            for i in range(len(text)):
+            for i in range(uint64(len(text))):
                 kind = kinds_here[i]
-                tails += kind >> 4 & 1
-                spaces -= kind >> 4 & kind >> 2 & 1
-                unspaced += kind & kind >> 5 & 1
-                foreign += text[i] >> 7 & kind >> 1 & 1
+                tails = np.int32(tails + np.int32(kind >> 4 & 1))
+                spaces = np.int32(spaces - np.int32(kind >> 4 & kind >> 2 & 1))
+                unspaced = np.int32(unspaced + np.int32(kind & kind >> 5 & 1))
+                foreign = np.int32(foreign + np.int32(text[i] >> 7 & kind >> 1 & 1))
             if foreign:
                 for i in range(len(text)):
                     if text[i] >= 0x80 and kinds_here[i] & NUMBER:
                         digits -= is_digit[decode(text, i, len(text))[0]] == 0
-            ellipses += _count_triples(text, 0xE2, 0x80, 0xA6)
+            ellipses += _count_triples(text, 2, len(text), 0xE2, 0x80, 0xA6)
         counts = found[row]
         counts[0], counts[1], counts[2] = len(text) - tails, spaces, letters
         counts[3], counts[4], counts[5] = numbers, digits, unspaced
@@ -176,12 +191,10 @@ def _count_characters(
 
 
 @njit(nogil=True, cache=True)
-def _stop_word(stop_hashes: np.ndarray, word: Any) -> Any:
+def _stop_word(table: np.ndarray, shift: Any, word: Any) -> Any:
     """The bit of the stop word of hash `word`, or 0."""
-    found = np.int64(0)
-    for k in range(len(stop_hashes)):
-        found |= np.int64(stop_hashes[k] == word) << k
-    return found
+    place = word >> shift & uint64(63)
+    return uint64(table[place] == word) << place
 
 
 @njit(nogil=True, cache=True)
@@ -200,7 +213,7 @@ def _core(kinds: np.ndarray, start: Any, end: Any) -> tuple[Any, Any]:
 
 
 @njit(
-    types.void(INDEX, BYTES, BYTES, INDEX, INDEX, UINT64S, BYTES, UINT64S, _FOUND),
+    types.void(INDEX, BYTES, BYTES, INDEX, INDEX, UINT64S, BYTES, UINT64S, types.uint64, _FOUND),
     nogil=True,
     cache=True,
 )
@@ -212,33 +225,48 @@ def _count_words(
     ends: np.ndarray,
     hashes: np.ndarray,
     of_words: np.ndarray,
-    stop_hashes: np.ndarray,
+    stop_table: np.ndarray,
+    shift: Any,
     found: np.ndarray,
 ) -> None:
-    every = (1 << len(stop_hashes)) - 1
     for row in range(len(found)):
-        alphabetic = 0
-        seen = 0  # bit k: stop word k
-        for word in range(words[row], words[row + 1]):
-            kind = of_words[word]
-            unit = kind & _ALPHABETIC_UNIT == _ALPHABETIC_UNIT
-            alphabetic += (kind & LETTER != 0) | unit
-        for word in range(words[row], words[row + 1]):
-            if seen == every:
-                break
-            if of_words[word] & (LETTER | NUMBER | MARK) != LETTER:
-                continue
-            start, end = starts[word], ends[word]
-            if of_words[word] & SIGN:
-                start, end = _core(kinds, start, end)
-                if 2 <= end - start <= 4:
-                    seen |= _stop_word(stop_hashes, hash_bytes(data, start, end))
-            elif 2 <= end - start <= 4:
-                seen |= _stop_word(stop_hashes, hashes[word])
-        stops = 0
-        for k in range(len(stop_hashes)):
-            stops += seen >> k & 1
-        found[row, 6], found[row, 9] = alphabetic, stops
+        alphabetic = np.int64(0)
+        seen = uint64(0)  # the bits of stop words
+        for block in range(words[row], words[row + 1], 64):
+            signed = uint64(0)  # a bit for each word that has signs beside its letters
+            for k in range(min(64, words[row + 1] - block)):
+                word = uint64(block + k)
+                kind = of_words[word]
+                unit = kind & _ALPHABETIC_UNIT == _ALPHABETIC_UNIT
+                alphabetic += np.int64((kind & LETTER != 0) | unit)
+                seen |= _stop_word(stop_table, shift, hashes[word])
+                has_signs = kind & (LETTER | NUMBER | MARK | SIGN) == LETTER | SIGN
+                signed |= uint64(has_signs) << uint64(k)
+            while signed:
+                word = uint64(block) + _zeros_below(signed)
+                signed &= signed - uint64(1)
+                # The core lies between the first letter and the last: no branch depends on the text, if the first
+                # and the last eight bytes have one, as most do. Of a core of more bytes the hash is another.
+                start, end = starts[word], ends[word]
+                head = tail = uint64(0)
+                if end >= 8 and start + 16 <= len(data):
+                    beyond = uint64(64) - uint64(8) * uint64(min(end - start, 8))
+                    head = load8(kinds, start) & _LETTERS & ALL_BITS >> beyond
+                    tail = load8(kinds, end - 8) & _LETTERS & ALL_BITS << beyond
+                if head == 0 or tail == 0:
+                    start, end = _core(kinds, start, end)
+                    core = hash_bytes(data, start, end)
+                else:
+                    start += np.int64(_zeros_below(head) >> uint64(3))
+                    end -= np.int64(_zeros_above(tail) >> uint64(3))
+                    beyond = uint64(64) - uint64(8) * uint64(min(end - start, 8))
+                    core = load8(data, start) & ALL_BITS >> beyond
+                    core = mix((EMPTY + uint64(end - start) ^ core) * STEP)
+                seen |= _stop_word(stop_table, shift, core)
+        found[row, 6] = alphabetic
+        while seen:
+            seen &= seen - uint64(1)
+            found[row, 9] += 1
 
 
 @njit(nogil=True, cache=True)

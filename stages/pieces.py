@@ -92,9 +92,10 @@ def find_pieces(text: TextOrPieces) -> Pieces:
     kinds = np.empty(len(data) + _BLOCK, np.uint8)  # a last block may be read whole
     row_kinds = np.empty(rows, np.uint8)
     newlines = _classify(offsets, ends, data, _kinds(), kinds, row_kinds)
-    # A word takes a byte and a separator, save a row's last; a character that is a word takes three.
     words = np.zeros(rows + 1, np.int64)
-    bounds = np.empty((2, int((ends - offsets[:-1]).sum() + rows) // 2 + 1), np.int64)
+    # No more than wanted: malloc takes large arrays from the system, which clears their pages each time.
+    most_words = _most_words(offsets, ends, kinds, row_kinds)
+    bounds = np.empty((2, most_words + 1), np.int64)
     _find_words(offsets, ends, kinds, row_kinds, words, bounds)
     starts, stops = bounds[:, : words[-1]]
     lines = np.zeros(rows + 1, np.int64)
@@ -167,6 +168,37 @@ def _sum(eight: Any) -> Any:
     return np.int64(eight * _LOW >> uint64(56))
 
 
+@njit(types.uint8(types.uint8), nogil=True, cache=True)
+def _ascii_kind(byte: Any) -> Any:
+    """The bits of an ASCII character by comparisons, which LLVM makes vectors of; SIGN of any other byte."""
+    ends_sentence = (byte == 0x2E) | (byte == 0x21) | (byte == 0x3F)
+    kind = np.uint8(SIGN | TERMINAL) if ends_sentence else np.uint8(SIGN)
+    is_letter = np.uint8((byte | np.uint8(0x20)) - np.uint8(0x61)) < np.uint8(26)
+    kind = np.uint8(LETTER) if is_letter else kind
+    kind = np.uint8(NUMBER) if np.uint8(byte - np.uint8(0x30)) < np.uint8(10) else kind
+    is_space = (byte == 0x20) | (np.uint8(byte - np.uint8(0x09)) < np.uint8(5))
+    kind = np.uint8(SPACE) if is_space else kind
+    return np.uint8(MARK) if byte == 0x5F else kind
+
+
+@njit(nogil=True, cache=True)
+def _classify_foreign(data: np.ndarray, i: Any, end: Any, table: np.ndarray, kinds: Any) -> None:
+    """The kinds of what is not ASCII in data[i:end]."""
+    while i < end:
+        if i + _EIGHT <= end:
+            high = load8(data, i) & _HIGH
+            i += _lowest_bit(high) >> uint64(3) if high else _EIGHT
+        elif data[i] < 0x80:
+            i += _ONE
+        while i < end and data[i] >= 0x80:
+            code, width = decode(data, np.int64(i), np.int64(end))
+            kind = table[code]
+            kinds[i] = kind
+            for k in range(i + _ONE, i + uint64(width)):
+                kinds[k] = kind & np.uint8(SPACE | UNSPACED) | np.uint8(TAIL)
+            i += uint64(width)
+
+
 @njit(
     types.int64(INDEX, INDEX, BYTES, BYTES, types.uint8[::1], types.uint8[::1]),
     nogil=True,
@@ -180,35 +212,42 @@ def _classify(
     kinds: np.ndarray,
     row_kinds: np.ndarray,
 ) -> Any:
-    """Fills `kinds` and `row_kinds`; returns the number of newlines."""
+    """Fills `kinds` and `row_kinds`; returns the number of newlines.
+
+    Plain loops with sums no wider than they need be, which LLVM makes vectors of.
+    """
     newlines = np.int64(0)
     for row in range(len(ends)):
-        i, end = offsets[row], ends[row]
-        bits = uint64(0)
-        while i < end:
-            stop = min(i + 8, end)
-            if i + 8 == stop:
-                eight = load8(data, i)
-                if not eight & _HIGH:
-                    newlines += _sum(_newlines(eight))
-                    for k in range(uint64(i), uint64(stop)):
-                        kind = table[data[k]]
-                        kinds[k] = kind
-                        bits |= uint64(kind)
-                    i = stop
-                    continue
-            while i < stop or (i < end and data[i] >= 0x80):
-                code, width = decode(data, i, end)
-                newlines += code == 0x0A
-                kind = table[code]
-                # Three tails whatever the width: what follows is written later, and a block is left behind.
-                at, tail = uint64(i), kind & np.uint8(SPACE | UNSPACED) | np.uint8(TAIL)
-                kinds[at] = kind
-                kinds[at + _ONE] = kinds[at + uint64(2)] = kinds[at + uint64(3)] = tail
-                bits |= uint64(kind) | uint64(width > 1) << _FOUR
-                i += width
+        start, end = uint64(offsets[row]), uint64(ends[row])
+        high, bits, here = np.uint8(0), np.uint8(0), np.int32(0)
+        for i in range(start, end):
+            kinds[i] = _ascii_kind(data[i])
+            high = np.uint8(high | data[i])
+        if high >= 0x80:
+            _classify_foreign(data, start, end, table, kinds)
+        for i in range(start, end):
+            bits = np.uint8(bits | kinds[i])
+            here = np.int32(here + np.int32(data[i] == 0x0A))
         row_kinds[row] = bits
+        newlines += here
     return newlines
+
+
+@njit(types.int64(INDEX, INDEX, BYTES, BYTES), nogil=True, cache=True)
+def _most_words(
+    offsets: np.ndarray, ends: np.ndarray, kinds: np.ndarray, row_kinds: np.ndarray
+) -> Any:
+    """How many words there are at most: the exact number, if no row has UNSPACED or ends in white space."""
+    words = np.int64(0)
+    for row in range(len(ends)):
+        ended, own = np.int32(1), np.int32(0)
+        for i in range(uint64(offsets[row]) + _ONE, uint64(ends[row])):
+            ended = np.int32(ended + np.int32((kinds[i] & ~kinds[i - _ONE]) >> 2 & 1))
+        if row_kinds[row] & UNSPACED:
+            for i in range(uint64(offsets[row]), uint64(ends[row])):
+                own = np.int32(own + np.int32(kinds[i] >> 5 & ~kinds[i] >> 4 & 1))
+        words += ended + 2 * own  # a character that is a word may end another before it
+    return words
 
 
 @njit(nogil=True, cache=True)

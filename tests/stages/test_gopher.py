@@ -123,10 +123,27 @@ def test_against_the_twin(texts: list[str | None]) -> None:
         ("(the, «to» and...", 3),
         ("that's t-o the_ thethe th", 0),
         ("“of”\u3000have\u2029with", 3),
+        ('--------the-------- """"that"""" --have-- (to) \'of\' -and============ with;é', 6),
+        ("the=======that [with](of) be------------é -t-h-e- -and²", 0),
     ],
 )
 def test_stop_words(text: str, words: int) -> None:
     assert one(text)["stop_words"] == words
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 250, 253, 254, 255, 256])
+def test_dots_anywhere(before: int) -> None:
+    texts = [
+        "x" * before + "." * n + end for n in [*range(10), 255, 256, 600] for end in ("", "a.")
+    ]
+    texts += [text + "x..." for text in texts]
+    assert gopher_signals(pa.array(texts)).to_pylist() == [*map(twin, texts)]
+
+
+def test_stop_words_amid_others() -> None:
+    words = [sign * a + "the" + sign * b for a in range(18) for b in range(18) for sign in ".é-"]
+    texts = [" ".join(["x" * 9, word, "y" * 9]) for word in words]
+    assert gopher_signals(pa.array(texts)).to_pylist() == [*map(twin, texts)]
 
 
 def test_symbols_and_lines() -> None:

@@ -194,6 +194,20 @@ def test_equal_pieces_have_equal_hashes_and_others_do_not(texts: list[bytes]) ->
     assert len(set.union(set(), *found.values())) == len(found)
 
 
+@pytest.mark.parametrize("word", ["1", "a", "_", ".", "漢", "1漢", "漢1", "é漢é"])
+def test_texts_of_words_alone_and_long_ones(word: str) -> None:
+    texts = [sep.join([word] * n) for n in (1, 2, 3, 40) for sep in (" ", "", "\n", " \u3000")]
+    assert rows(find_pieces(pa.array(texts))) == [twin(text.encode()) for text in texts]
+
+
+def test_every_ascii_character() -> None:
+    text = "".join(map(chr, range(128)))
+    assert rows(find_pieces(pa.array([text, "é" + text]))) == [
+        twin(text.encode()),
+        twin(f"é{text}".encode()),
+    ]
+
+
 def test_hashes_of_pieces_that_differ_little() -> None:
     words = [f"{'w' * n}{k}" for n in range(40) for k in range(60)]
     words += ["\0" * n for n in range(1, 40)] + ["a" + "\0" * n for n in range(1, 40)]
