@@ -23,6 +23,7 @@ from coursepack.stages.characters import (
     code_point_runs,
     decode,
     every_code_point,
+    load8,
 )
 
 # ISO 15924 codes of the scripts of Unicode 15.1 that have letters; letters of a later one are Zzzz.
@@ -83,6 +84,7 @@ _FIELDS = (1, 2, 3, 4, 6)
 _FIELD_BITS = 12
 _FIELD_MOST = (1 << _FIELD_BITS) - 1
 _FIELD = np.uint64(_FIELD_MOST)
+_HIGH = np.uint64(0x8080808080808080)  # the bits that no ASCII has
 
 
 def script_signals(text: Text) -> pa.RecordBatch:
@@ -206,6 +208,13 @@ def _count(
         mended, waiting = np.int64(-1), 0  # end of the last misread sequence; length of a lone pair
         while True:
             stop = min(end, spilled + _FIELD_MOST)
+            while i + 8 <= stop:
+                eight = load8(data, i)
+                if eight & _HIGH:
+                    break
+                for k in range(8):
+                    word += fields[eight >> uint64(8 * k) & uint64(0xFF)]
+                i += 8
             while i < stop and data[i] < 0x80:
                 word += fields[data[i]]
                 i += 1

@@ -150,6 +150,7 @@ CHARACTERS = [
         "í\xa0\x80",
         "ô\x90",
     ),
+    *("Plain + text.\x01", "eight, 8"),  # more than the kernel reads at once, and just as many
 ]
 TEXT = st.lists(st.sampled_from(CHARACTERS) | st.text(max_size=2), max_size=12).map("".join)
 
