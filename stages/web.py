@@ -230,11 +230,18 @@ def _count_words(
                 has_bare = kind & (LETTER | NUMBER | TAIL) != 0 or _has_bare(data, start, end)
                 bare_words += has_bare
             if kind & TERMINAL:
-                last = uint64(end - 1)
-                # In ASCII only what stands before white space ends a sentence.
-                if kind & TAIL or kinds[last] & TERMINAL or is_closer[data[last]]:
-                    before_space = end == ends[row] or kinds[end] & SPACE != 0
+                before_space = end == ends[row] or kinds[uint64(end)] & SPACE != 0
+                if kind & TAIL:
                     sentences += _sentences(data, kinds, start, end, is_closer, before_space)
+                elif (
+                    before_space
+                ):  # in ASCII only what stands there ends a sentence, and without a call
+                    last = uint64(end - 1)
+                    while last > uint64(start) and not kinds[last] & TERMINAL:
+                        if not is_closer[data[last]]:
+                            break
+                        last -= uint64(1)
+                    sentences += kinds[last] & TERMINAL != 0
         found[row, 2], found[row, 7] = longest, sentences
         found[row, 13], found[row, 14] = chars, bare_words
 

@@ -123,6 +123,7 @@ def test_shares_are_shares(text: str) -> None:
         ("Version 1.2.3 of e.g. this", 1),
         ("我来。我见！我胜？", 3),
         ("他说：“我来。”我见！！", 2),
+        ("""He (said "no!').") So?" .) ." x.)y )" end.""", 5),
         ("no end", 0),
         ("", 0),
     ],
