@@ -20,6 +20,7 @@ CODE_POINTS = 0x110000
 SEPARATOR, WORD, OWN_UNIT = 0, 1, 2
 REPLACEMENT = 0xFFFD
 ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
+AROUND = 2  # bytes beside a block of 64 that a look at it may need
 lowest_bit: Any = trailing_zeros  # its place; one instruction; inside kernels
 
 # Kernel argument types: Arrow's buffers are read-only, and a table or an index may be.
@@ -169,6 +170,21 @@ def load_few(data: np.ndarray, i: Any, end: Any) -> Any:
     for k in range(width):
         held |= uint64(data[uint64(i) + uint64(k)]) << uint64(8) * uint64(k)
     return held
+
+
+@njit(nogil=True, cache=True)
+def has_around(data: np.ndarray, i: Any) -> bool:
+    """Whether `data` has all of a block of 64 bytes from byte i, and AROUND bytes on either side; inside kernels."""
+    return bool(i >= AROUND and i + 64 + AROUND <= len(data))
+
+
+@njit(nogil=True, cache=True)
+def copy_around(data: np.ndarray, i: Any, block: np.ndarray) -> None:
+    """Copy those bytes, as far as there are any, and zeros for others; inside kernels."""
+    block[:] = 0
+    first = i - AROUND
+    for at in range(max(first, 0), min(first + len(block), len(data))):
+        block[at - first] = data[at]
 
 
 @njit(nogil=True, cache=True)

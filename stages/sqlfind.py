@@ -13,11 +13,14 @@ from numba import from_dtype, njit, types, uint64
 
 from coursepack.stages.characters import (
     ALL_BITS,
+    AROUND,
     BYTES,
     INDEX,
     UINT32S,
     UINT64S,
     bits_of,
+    copy_around,
+    has_around,
     load_few,
     lowest_bit,
 )
@@ -124,7 +127,7 @@ def _may_begin(data: np.ndarray, i: Any, end: Any, starts: np.ndarray) -> bool:
     return bool(uint64(starts[_slot(four)]) == four or four & uint64(0xFFFFFF) == _SQL)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _mark(data: np.ndarray, i: Any, marks: np.ndarray) -> None:
     """Sets `marks` for the _BLOCK bytes from byte i, of which two stand before and two behind: 1 where a word
     begins (see `_begins_word`), and where ```, ~~~, % or .. follow white space or >."""
@@ -146,13 +149,11 @@ def _mark(data: np.ndarray, i: Any, marks: np.ndarray) -> None:
 @njit(nogil=True, cache=True)
 def _marked(data: np.ndarray, i: Any, marks: np.ndarray, border: np.ndarray) -> Any:
     """A bit for each of the _BLOCK bytes from byte i: whether `_mark` marks it; none past the end of `data`."""
-    if i >= 2 and i + _BLOCK + 2 <= len(data):
+    if has_around(data, i):
         _mark(data, i, marks)
     else:
-        for k in range(len(border)):
-            at = i + k - 2
-            border[k] = data[at] if 0 <= at < len(data) else 0
-        _mark(border, 2, marks)
+        copy_around(data, i, border)
+        _mark(border, AROUND, marks)
     return bits_of(marks)
 
 
@@ -339,7 +340,7 @@ def _flag(
     found: np.ndarray,
 ) -> None:
     froms = np.zeros(1, np.int64)
-    marks, border = np.zeros(_BLOCK, np.uint8), np.zeros(_BLOCK + 4, np.uint8)
+    marks, border = np.zeros(_BLOCK, np.uint8), np.zeros(_BLOCK + 2 * AROUND, np.uint8)
     for row in range(len(found)):
         start, end = _text_start(data, starts[row], ends[row]), ends[row]
         block = start
@@ -643,7 +644,7 @@ def _look(
     froms = np.full(1, -1, np.int64)
     fence, fence_sign, markdown = 0, 0, False
     least = start  # a line that begins before this byte has been looked at
-    marks, border = np.zeros(_BLOCK, np.uint8), np.zeros(_BLOCK + 4, np.uint8)
+    marks, border = np.zeros(_BLOCK, np.uint8), np.zeros(_BLOCK + 2 * AROUND, np.uint8)
     block, left = start - _BLOCK, uint64(0)
     i = start
     while i < end:
