@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import regex
 from numba import njit, types, uint64
+from numba.cpython.unsafe.numbers import trailing_zeros
 
 from coursepack.pipeline.arrow import Text, text_buffers
 
@@ -19,11 +20,14 @@ CODE_POINTS = 0x110000
 SEPARATOR, WORD, OWN_UNIT = 0, 1, 2
 REPLACEMENT = 0xFFFD
 ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
+AROUND = 2  # bytes beside a block of 64 that a look at it may need
+lowest_bit: Any = trailing_zeros  # its place; one instruction; inside kernels
 
 # Kernel argument types: Arrow's buffers are read-only, and a table or an index may be.
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 INDEX = types.Array(types.int64, 1, "C", readonly=True)
 INT32S = types.Array(types.int32, 1, "C", readonly=True)
+UINT32S = types.Array(types.uint32, 1, "C", readonly=True)
 UINT64S = types.Array(types.uint64, 1, "C", readonly=True)
 
 _WORD = r"[\p{L}\p{M}\p{N}_]"
@@ -166,6 +170,31 @@ def load_few(data: np.ndarray, i: Any, end: Any) -> Any:
     for k in range(width):
         held |= uint64(data[uint64(i) + uint64(k)]) << uint64(8) * uint64(k)
     return held
+
+
+@njit(nogil=True, cache=True)
+def has_around(data: np.ndarray, i: Any) -> bool:
+    """Whether `data` has all of a block of 64 bytes from byte i, and AROUND bytes on either side; inside kernels."""
+    return bool(i >= AROUND and i + 64 + AROUND <= len(data))
+
+
+@njit(nogil=True, cache=True)
+def copy_around(data: np.ndarray, i: Any, block: np.ndarray) -> None:
+    """Copy those bytes, as far as there are any, and zeros for others; inside kernels."""
+    block[:] = 0
+    first = i - AROUND
+    for at in range(max(first, 0), min(first + len(block), len(data))):
+        block[at - first] = data[at]
+
+
+@njit(nogil=True, cache=True)
+def bits_of(marks: np.ndarray) -> Any:
+    """64 bytes that are 0 or 1 as a uint64, the first lowest; inside kernels."""
+    found = uint64(0)
+    for k in range(8):  # a product puts the low bits of eight bytes side by side
+        eight = load8(marks, 8 * k) * uint64(0x0102040810204080) >> uint64(56)
+        found |= eight << uint64(8 * k)
+    return found
 
 
 @njit(types.void(INDEX, BYTES, types.boolean[::1]), nogil=True, cache=True)

@@ -14,7 +14,19 @@ import pyarrow as pa
 from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
-from coursepack.stages.characters import BYTES, CODE_POINTS, INDEX, UINT64S, code_point_runs, decode
+from coursepack.stages.characters import (
+    AROUND,
+    BYTES,
+    CODE_POINTS,
+    INDEX,
+    UINT64S,
+    bits_of,
+    code_point_runs,
+    copy_around,
+    decode,
+    has_around,
+    lowest_bit,
+)
 
 _GREEK = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
@@ -74,7 +86,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _NAME_BYTES = 24
 
 # Kinds of bytes that the kernel stops at.
-_BACKSLASH, _DOLLAR, _NEWLINE, _DIGIT, _OPENER, _LETTER_X, _WIDE = range(1, 8)
+_BACKSLASH, _DOLLAR, _DIGIT, _OPENER, _LETTER_X, _WIDE = range(1, 7)
 # Bits of a code point.
 _SYMBOL, _GREEK_LETTER = 1, 2
 
@@ -144,7 +156,6 @@ def _stops() -> np.ndarray:
     for signs, kind in (
         ("\\", _BACKSLASH),
         ("$", _DOLLAR),
-        ("\n", _NEWLINE),
         ("0123456789", _DIGIT),
         ("<&[", _OPENER),
         ("xX", _LETTER_X),
@@ -347,9 +358,8 @@ def _operator(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
 
 
 @njit(nogil=True, cache=True)
-def _sum(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
-    """The byte after the sum that starts with the number at `i`, and its digits and operators."""
-    after = _number_end(data, i, end)
+def _sum(data: np.ndarray, i: Any, after: Any, end: int) -> tuple[Any, Any]:
+    """The byte after the sum that starts with the number data[i:after], and its digits and operators."""
     chars, counts = after - i, False
     while True:
         j = _gap_end(data, after, end)
@@ -399,6 +409,41 @@ def _is_blank(data: np.ndarray, i: int, end: int) -> bool:
     return i >= end or data[i] == 0x0A
 
 
+@njit(nogil=True, cache=True)
+def _has_blank_line(data: np.ndarray, i: Any, stop: Any, end: int) -> bool:
+    """Whether a line that begins in data[i:stop] is blank."""
+    while i < stop and not (data[i] == 0x0A and _is_blank(data, i + 1, end)):
+        i += 1
+    return bool(i < stop)
+
+
+@njit(nogil=True, cache=True)
+def _chars(data: np.ndarray, start: Any, end: Any) -> Any:
+    chars = np.int64(0)
+    for i in range(uint64(start), uint64(end)):  # an index that is not negative saves its test
+        chars += (data[i] & 0xC0) != 0x80
+    return chars
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _mark(data: np.ndarray, i: Any, marks: np.ndarray) -> None:
+    """Sets `marks` for the 64 bytes from byte i: 1 where the kernel stops. A letter follows what may open a name, `jax`
+    or `tex` ends, a character past ASCII may have bits in `_code_points`."""
+    at, one, two = uint64(i), uint64(1), uint64(2)
+    for k in range(uint64(64)):  # no branches: LLVM makes it a few instructions on 64 bytes
+        byte, after = data[at + k], data[at + k + one]
+        before, second = np.uint8(data[at + k - one] | 0x20), np.uint8(data[at + k - two] | 0x20)
+        stop = (byte == 0x5C) | (byte == 0x24) | (np.uint8(byte - 0x30) < 10)
+        opener = (byte == 0x3C) | (byte == 0x26) | (byte == 0x5B)
+        stop |= opener & (np.uint8(np.uint8(after | 0x20) - 0x61) < 26)
+        ends = ((before == 0x61) & (second == 0x6A)) | ((before == 0x65) & (second == 0x74))
+        stop |= (np.uint8(byte | 0x20) == 0x78) & ends
+        plain = (np.uint8(byte - 0xC4) < 9) | (np.uint8(byte - 0xD0) < 8)
+        plain |= (np.uint8(byte - 0xE3) < 12) & ((byte != 0xEA) | (after != 0xAD))
+        plain |= (byte == 0xC3) & (after != 0x97) & (after != 0xB7)
+        marks[k] = stop | ((byte >= 0xC0) & (plain == False))  # noqa: E712
+
+
 @njit(
     types.void(
         INDEX,
@@ -423,30 +468,44 @@ def _count(
     renderers: np.ndarray,
     found: np.ndarray,
 ) -> None:
+    marks, border = np.zeros(64, np.uint8), np.zeros(64 + 2 * AROUND, np.uint8)
     for row in range(len(found)):
         start, end = offsets[row], offsets[row + 1]
         commands = environments = preambles = remnants = symbols = sums = 0
-        tails = np.int64(0)  # bytes so far that start no character
-        # Code points of formulas; and what they were, with `tails`, where each kind of formula starts.
+        # Code points of formulas; and what they were where each kind of formula starts.
         formulas = np.int64(0)
-        dollars, dollar_at, dollar_tails = 0, start, np.int64(0)  # how many stand open
+        dollars, dollar_at = 0, start  # how many stand open
         bracket: Any = np.int64(0)
-        bracket_at, bracket_tails = start, np.int64(0)  # the round or square one
-        bracket_before = np.int64(0)
-        environment, environment_at = uint64(0), start
-        environment_tails, environment_before = np.int64(0), np.int64(0)
+        bracket_at, bracket_before = start, np.int64(0)  # the round or square one
+        environment, environment_at, environment_before = uint64(0), start, np.int64(0)
+        lines_from = start  # lines before this byte have been looked at
         greek_end, greek_letters = np.int64(-1), 0
         sum_end = start
+        block, left = start - 64, uint64(0)
         i = start
-        while True:
-            while i < end and stops[data[i]] == 0:
-                i += 1
+        while i < end:
+            if i >= block + 64:
+                block = i
+                if has_around(data, i):
+                    _mark(data, i, marks)
+                else:
+                    copy_around(data, i, border)
+                    _mark(border, AROUND, marks)
+                left = bits_of(marks)
+            held = left >> uint64(i - block)
+            if held == 0:
+                i = block + 64
+                continue
+            i += np.int64(lowest_bit(held))
             if i >= end:
                 break
             stop = stops[data[i]]
+            if stop in (_BACKSLASH, _DOLLAR):
+                if (dollars or bracket) and _has_blank_line(data, lines_from, i, end):
+                    dollars = bracket = 0
+                lines_from = i
             if stop == _WIDE:
                 code, width = decode(data, i, end)
-                tails += width - 1
                 kind = code_points[code]
                 symbols += kind & _SYMBOL
                 if kind & _GREEK_LETTER:
@@ -458,16 +517,12 @@ def _count(
                         symbols += 1
                     greek_end = i + width
                 i += width
-            elif stop == _NEWLINE:
-                if (dollars or bracket) and _is_blank(data, i + 1, end):
-                    dollars = bracket = 0
-                i += 1
             elif stop == _DIGIT:
                 after = _number_end(data, i, end)
                 if i >= sum_end and not (
                     i > start and (_is_letter(data[i - 1]) or data[i - 1] == 0x5F)
                 ):
-                    sum_end, digits = _sum(data, i, end)
+                    sum_end, digits = _sum(data, i, after, end)
                     sums += digits
                 i = after
             elif stop == _LETTER_X:
@@ -491,10 +546,10 @@ def _count(
                     dollars = 0
                 elif run - i == 2:
                     if dollars == 2 and _is_formula(data, dollar_at + 2, i, True, False):
-                        formulas += run - dollar_at - (tails - dollar_tails)
+                        formulas += _chars(data, dollar_at, run)
                         dollars = 0
                     else:
-                        dollars, dollar_at, dollar_tails = 2, i, tails
+                        dollars, dollar_at = 2, i
                 elif dollars < 2:
                     letter_behind = run < end and _is_letter(data[run])
                     if (
@@ -503,10 +558,10 @@ def _count(
                         and _can_close(data, i, end)
                         and _is_formula(data, dollar_at + 1, i, True, letter_behind)
                     ):
-                        formulas += run - dollar_at - (tails - dollar_tails)
+                        formulas += _chars(data, dollar_at, run)
                         dollars = 0
                     elif _can_open(data, i, start, end):
-                        dollars, dollar_at, dollar_tails = 1, i, tails
+                        dollars, dollar_at = 1, i
                         remnants += _starts_latex(data, run, end)
                     else:
                         dollars = 0
@@ -540,18 +595,17 @@ def _count(
                         if kind == _BEGIN and environment == 0:
                             environment = name
                             # Its start is the backslash before the name of the command.
-                            environment_at, environment_tails = i - 6, tails
+                            environment_at = i - 6
                             environment_before = formulas
                             dollars = bracket = 0
                         elif kind == _END and environment == name:
-                            span = after - environment_at - (tails - environment_tails)
-                            formulas = environment_before + span
+                            formulas = environment_before + _chars(data, environment_at, after)
                             environment = uint64(0)
                             dollars = bracket = 0
                         i = after
                 elif sign == 0x28 or sign == 0x5B:
                     bracket = np.int64(sign)
-                    bracket_at, bracket_tails, bracket_before = i, tails, formulas
+                    bracket_at, bracket_before = i, formulas
                     dollars = 0
                     i += 2
                 elif sign == 0x29 or sign == 0x5D:
@@ -559,7 +613,7 @@ def _count(
                     if bracket == sign - 1 - (sign == 0x5D) and (
                         short or _is_formula(data, bracket_at + 2, i, False, False)
                     ):
-                        formulas = bracket_before + i + 2 - bracket_at - (tails - bracket_tails)
+                        formulas = bracket_before + _chars(data, bracket_at, i + 2)
                     bracket = dollars = 0
                     i += 2
                 else:
@@ -567,6 +621,6 @@ def _count(
                     i += 2 if 0x20 < sign < 0x80 else 1
         # In the order of _COUNTS.
         counts = found[row]
-        counts[0], counts[1], counts[2] = end - start - tails, commands, environments
+        counts[0], counts[1], counts[2] = _chars(data, start, end), commands, environments
         counts[3], counts[4], counts[5] = preambles, formulas, symbols
         counts[6], counts[7] = remnants, sums

@@ -5,7 +5,7 @@ Kernels tell the texts without SQL, find the pieces of SQL in the others and cut
 signals are our own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,10 @@ import pyarrow as pa
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.stages.copies import head_ends
 from coursepack.stages.notebooks import cells, may_be_notebook
-from coursepack.stages.sqlfind import EVERYWHERE, PLACES, Sql, find_sql, may_hold_sql
-from coursepack.stages.sqlparse import MOST_STATEMENTS, judge, marked
+from coursepack.stages.sqlfind import EVERYWHERE, PLACES, Sql, count_chars, find_sql, may_hold_sql
+from coursepack.stages.sqlparse import ANSI, MOST_STATEMENTS, judge, marked
 from coursepack.stages.sqlsplit import Found
+from coursepack.stages.sqlwords import DIALECTS
 
 # A predicate over these signals: what makes a text one of the domain `sql`.
 LOOKS_LIKE_SQL = "sql_statements >= 1 and sql_char_ratio >= 0.5"
@@ -43,27 +44,22 @@ def sql_signals(text: Text) -> pa.RecordBatch:
     offsets, data = text_buffers(text)
     ends = head_ends(offsets, data)
     starts = offsets[: len(ends)]
-    totals, chars = np.zeros(len(ends), Found), np.zeros(len(ends), np.int64)
-    columns: dict[str, list[str | None]] = {
-        name: [None] * len(ends) for name in ("sql_embedded", "sql_dialect")
-    }
+    totals = np.zeros(len(ends), Found)
+    places = np.zeros((len(ends), len(PLACES)), np.int64)
+    scores = np.zeros((len(ends), len(DIALECTS)), np.int64)
     flagged = np.flatnonzero(may_hold_sql(starts, ends, data))
     for rows, found, _ in _found(flagged, starts, ends, data):
-        totals[rows] = found.totals
-        for place, row in enumerate(rows.tolist()):
-            if not found.totals["chars"][place]:
-                continue
-            chars[row] = np.count_nonzero((data[starts[row] : ends[row]] & 0xC0) != 0x80)
-            columns["sql_embedded"][row] = PLACES[int(found.places[place].argmax())]
-            columns["sql_dialect"][row] = marked(found.scores[place].tolist())
+        totals[rows], places[rows], scores[rows] = found.totals, found.places, found.scores
     held = totals["chars"]
     statements = totals["statements"]
-    in_text = pa.array(held / np.maximum(chars, 1), mask=ends == starts)
+    with_sql = np.flatnonzero(held)
+    chars = np.ones(len(ends), np.int64)
+    chars[with_sql] = count_chars(starts[with_sql], ends[with_sql], data)
     return pa.RecordBatch.from_pydict(
         {
             "sql_statements": int32s(statements),
-            "sql_char_ratio": in_text,
-            "sql_embedded": pa.array(columns["sql_embedded"], pa.string()),
+            "sql_char_ratio": pa.array(held / chars, mask=ends == starts),
+            "sql_embedded": _names(PLACES, places.argmax(axis=1), held > 0),
             "sql_query_ratio": ratio(totals["query"], statements),
             "sql_dml_ratio": ratio(totals["dml"], statements),
             "sql_ddl_ratio": ratio(totals["ddl"], statements),
@@ -75,9 +71,13 @@ def sql_signals(text: Text) -> pa.RecordBatch:
             "is_schema_only": pa.array(
                 (totals["ddl"] > 0) & (totals["query"] == 0) & (totals["dml"] == 0)
             ),
-            "sql_dialect": pa.array(columns["sql_dialect"], pa.string()),
+            "sql_dialect": _names((*DIALECTS, ANSI), marked(scores), held > 0),
         }
     )
+
+
+def _names(names: Sequence[str], chosen: np.ndarray, valid: np.ndarray) -> pa.Array:
+    return pa.array(names, pa.string()).take(pa.array(chosen, mask=~valid))
 
 
 def sql_parse_signals(text: Text) -> pa.RecordBatch:

@@ -11,7 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import from_dtype, njit, types, uint64
 
-from coursepack.stages.characters import BYTES, INDEX, UINT64S
+from coursepack.stages.characters import (
+    ALL_BITS,
+    AROUND,
+    BYTES,
+    INDEX,
+    UINT32S,
+    UINT64S,
+    bits_of,
+    copy_around,
+    has_around,
+    load_few,
+    lowest_bit,
+)
 from coursepack.stages.sqlsplit import (
     DECLARED,
     ESCAPES,
@@ -60,15 +72,20 @@ _FILE, _MARKDOWN, _NOTEBOOK, _CODE, _TEXT = range(5)
 INT64S = types.Array(types.int64, 1, "C", readonly=True)
 EVERYWHERE, ALL_SQL = -1, -2  # a text is looked through; is taken as SQL from end to end
 
-_ONE, _TWO, _FIVE, _LOW = (np.uint64(k) for k in (1, 2, 5, 31))
+_BLOCK = 64  # bytes looked at together, a bit each
+_START_SLOTS = 1 << 10  # of `word_starts`
+_STEP, _SLOT_SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(46)
+_SQL = np.uint64(int.from_bytes(b"sql", "little"))
+_LOWER_CASE = np.uint64(0x20202020)
+_ONE, _TWO, _FOUR = (np.uint64(k) for k in (1, 2, 4))
 _AHEAD = 400  # bytes that the look past a statement's first word may take
 _FROM_AHEAD = 8192  # and how far a SELECT's FROM may be
 _PIECE_BYTES = 1 << 16  # longest piece in a string or between lines
 
 # Words a text without SQL has not, with what must follow: `_may_start`.
-_ANCHORS = """
+ANCHORS = """
     select with insert update delete merge copy replace load create alter drop truncate grant revoke comment
-    values explain show
+    values explain show commit release print pragma prepare install prompt
 """
 _DELIMITER, _EXPLAIN, _FROM = (number_of(w) for w in ("delimiter", "explain", "from"))
 _ANALYZE, _AS, _COMMENT, _COPY = (number_of(w) for w in ("analyze", "as", "comment", "copy"))
@@ -81,14 +98,63 @@ _USING, _VALUES, _WITH = (number_of(w) for w in ("using", "values", "with"))
 
 
 @cache
-def word_starts() -> tuple[np.ndarray, np.ndarray]:
-    """By the low five bits of two letters, whether an anchor or a fence's language starts with them; and by
-    those of its second and third letters likewise."""
-    first, second = np.zeros(1 << 10, np.uint8), np.zeros(1 << 10, np.uint8)
-    for word in (*_ANCHORS.split(), *FENCES.split()):
-        a, b, c = (ord(letter) & 31 for letter in word[:3])
-        first[a << 5 | b] = second[b << 5 | c] = 1
-    return first, second
+def word_starts() -> np.ndarray:
+    """The first four letters of anchors and of fences' languages, each at its `_slot`; uint32."""
+    starts = np.zeros(_START_SLOTS, np.uint32)
+    for word in {word[:4] for word in (*ANCHORS.split(), *FENCES.split()) if word != "sql"}:
+        four = int.from_bytes(word.encode(), "little")
+        slot = int(_slot(uint64(four)))
+        assert starts[slot] == 0, "another _STEP is needed"
+        starts[slot] = four
+    return starts
+
+
+@njit(uint64(uint64), nogil=True, cache=True)
+def _slot(four: Any) -> Any:
+    return four * _STEP >> _SLOT_SHIFT & uint64(_START_SLOTS - 1)
+
+
+@njit(nogil=True, cache=True)
+def _may_begin(data: np.ndarray, i: Any, end: Any, starts: np.ndarray) -> bool:
+    """Whether four letters as of an anchor or of a fence's language, or `sql`, stand at byte i."""
+    if end - i < 4:
+        four = load_few(data, i, end)
+    else:
+        at = uint64(i)
+        four = uint64(data[at]) | uint64(data[at + _ONE]) << uint64(8)
+        four |= uint64(data[at + _TWO]) << uint64(16) | uint64(data[at + uint64(3)]) << uint64(24)
+    four |= _LOWER_CASE
+    return bool(uint64(starts[_slot(four)]) == four or four & uint64(0xFFFFFF) == _SQL)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _mark(data: np.ndarray, i: Any, marks: np.ndarray) -> None:
+    """Sets `marks` for the _BLOCK bytes from byte i, of which two stand before and two behind: 1 where a word
+    begins (see `_begins_word`), and where ```, ~~~, % or .. follow white space or >."""
+    at = uint64(i)
+    for k in range(uint64(_BLOCK)):  # no branches: LLVM makes it a few instructions on 64 bytes
+        byte, before = data[at + k], data[at + k - _ONE]
+        after, second = data[at + k + _ONE], data[at + k + _TWO]
+        inside = np.uint8(np.uint8(before | 0x20) - 0x61) < 26
+        inside |= (np.uint8(before - 0x30) < 10) | (before == 0x5F) | (before >= 0x80)
+        escaped = (before == 0x6E) | (before == 0x74) | (before == 0x72)
+        escaped &= data[at + k - _TWO] == 0x5C
+        letter = np.uint8(np.uint8(byte | 0x20) - 0x61) < 26
+        ticks = ((byte == 0x60) | (byte == 0x7E)) & (byte == after) & (byte == second)
+        sign = ticks | (byte == 0x25) | ((byte == 0x2E) & (after == 0x2E))
+        sign &= (before <= 0x20) | (before == 0x3E)
+        marks[k] = (letter & (escaped | (inside == False))) | sign  # noqa: E712
+
+
+@njit(nogil=True, cache=True)
+def _marked(data: np.ndarray, i: Any, marks: np.ndarray, border: np.ndarray) -> Any:
+    """A bit for each of the _BLOCK bytes from byte i: whether `_mark` marks it; none past the end of `data`."""
+    if has_around(data, i):
+        _mark(data, i, marks)
+    else:
+        copy_around(data, i, border)
+        _mark(border, AROUND, marks)
+    return bits_of(marks)
 
 
 @njit(nogil=True, cache=True)
@@ -240,8 +306,27 @@ def _names_fence(data: np.ndarray, i: int, start: int) -> bool:
     return bool(before == 0x60 or before == 0x7E or before == 0x3A)
 
 
+@njit(nogil=True, cache=True)
+def _holds_sign(
+    data: np.ndarray,
+    i: int,
+    start: int,
+    end: int,
+    keys: np.ndarray,
+    values: np.ndarray,
+    froms: np.ndarray,
+) -> bool:
+    """Whether an anchor that may start a statement, or a fence's language, begins at byte i."""
+    if i + 3 > end or not _begins_word(data, i, start):
+        return False
+    value, stop = _word_value(data, i, end, keys, values)
+    if value & HEAD and _may_start(data, value >> NUMBER_SHIFT, stop, end, keys, values, froms):
+        return True
+    return bool(value & FENCE and _names_fence(data, i, start))
+
+
 @njit(
-    types.void(INDEX, INDEX, BYTES, BYTES, BYTES, UINT64S, INT64S, types.boolean[::1]),
+    types.void(INDEX, INDEX, BYTES, UINT32S, UINT64S, INT64S, types.boolean[::1]),
     nogil=True,
     cache=True,
 )
@@ -249,44 +334,51 @@ def _flag(
     starts: np.ndarray,
     ends: np.ndarray,
     data: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
+    beginnings: np.ndarray,
     keys: np.ndarray,
     values: np.ndarray,
     found: np.ndarray,
 ) -> None:
     froms = np.zeros(1, np.int64)
+    marks, border = np.zeros(_BLOCK, np.uint8), np.zeros(_BLOCK + 2 * AROUND, np.uint8)
     for row in range(len(found)):
         start, end = _text_start(data, starts[row], ends[row]), ends[row]
-        i = start
+        block = start
         froms[0] = -1
-        while i + 3 <= end:
-            at = uint64(i)  # an index that is not negative saves its test
-            pair = uint64(data[at] & 31) << _FIVE | uint64(data[at + _ONE] & 31)
-            if first[pair] == 0:
-                i += 1
-                continue
-            pair = (pair & _LOW) << _FIVE | uint64(data[at + _TWO] & 31)
-            if second[pair] == 0 or data[i] < 0x41 or not _begins_word(data, i, start):
-                i += 1
-                continue
-            value, stop = _word_value(data, i, end, keys, values)
-            if value & HEAD:
-                word = value >> NUMBER_SHIFT
-                if _may_start(data, word, stop, end, keys, values, froms):
+        while block < end and not found[row]:
+            left = _marked(data, block, marks, border)
+            left |= uint64(block == start)  # what stands before a text is not its own
+            if end - block < _BLOCK:
+                left &= ~(ALL_BITS << uint64(end - block))
+            while left:
+                i = block + int(lowest_bit(left))
+                left &= left - _ONE
+                if _may_begin(data, i, end, beginnings) and _holds_sign(
+                    data, i, start, end, keys, values, froms
+                ):
                     found[row] = True
                     break
-            if value & FENCE and _names_fence(data, i, start):
-                found[row] = True
-                break
-            i += 1
+            block += _BLOCK
 
 
 def may_hold_sql(offsets: np.ndarray, ends: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Whether each row (from its offset to its end) may hold SQL; bool. A row that is not flagged holds none."""
     found = np.zeros(len(ends), np.bool_)
-    _flag(offsets[: len(ends)], ends, data, *word_starts(), *words()[:2], found)
+    _flag(offsets[: len(ends)], ends, data, word_starts(), *words()[:2], found)
     return found
+
+
+@njit(types.void(INDEX, INDEX, BYTES, types.int64[::1]), nogil=True, cache=True)
+def _count_chars(starts: np.ndarray, ends: np.ndarray, data: np.ndarray, chars: np.ndarray) -> None:
+    for row in range(len(chars)):
+        chars[row] = chars_of(data, starts[row], ends[row])
+
+
+def count_chars(starts: np.ndarray, ends: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Code points of each text data[starts[i]:ends[i]], int64."""
+    chars = np.empty(len(starts), np.int64)
+    _count_chars(starts, ends, data, chars)
+    return chars
 
 
 @njit(nogil=True, cache=True)
@@ -517,8 +609,7 @@ def _look(
     start: int,
     end: int,
     within: int,
-    first: np.ndarray,
-    second: np.ndarray,
+    beginnings: np.ndarray,
     keys: np.ndarray,
     values: np.ndarray,
     mark_keys: np.ndarray,
@@ -552,16 +643,29 @@ def _look(
         places[:] = 0
     froms = np.full(1, -1, np.int64)
     fence, fence_sign, markdown = 0, 0, False
-    begins = True
+    least = start  # a line that begins before this byte has been looked at
+    marks, border = np.zeros(_BLOCK, np.uint8), np.zeros(_BLOCK + 2 * AROUND, np.uint8)
+    block, left = start - _BLOCK, uint64(0)
     i = start
     while i < end:
-        if begins:
-            begins = False
+        if i >= block + _BLOCK:
+            block, left = i, _marked(data, i, marks, border)
+            left |= uint64(i == start)  # what stands before a text is not its own
+        held = left >> uint64(i - block)
+        if held == 0:
+            i = block + _BLOCK
+            continue
+        i += int(lowest_bit(held))
+        if i >= end:
+            return
+        if not 0x61 <= data[i] | 0x20 <= 0x7A:
             j = i
-            while j < end and (data[j] == 0x20 or data[j] == 0x09 or data[j] == 0x3E):
-                j += 1
-            if j >= end:
-                return
+            line_start = i
+            while line_start > start and data[line_start - 1] in (0x20, 0x09, 0x3E):
+                line_start -= 1
+            if line_start < least or (line_start > start and data[line_start - 1] != 0x0A):
+                i += 1
+                continue
             width = _fence(data, j, end)
             piece, stop, place = -1, -1, _MARKDOWN
             if width and fence == 0:
@@ -577,10 +681,12 @@ def _look(
                 else:
                     fence, fence_sign, markdown = width, int(data[j]), True
                     i = line
+                    least = i + 1
                     continue
             elif width >= fence > 0 and data[j] == fence_sign:
                 fence = 0
                 i = _line(data, j, end)
+                least = i + 1
                 continue
             elif data[j] == 0x25:
                 k = j + 1 + (j + 1 < end and data[j + 1] == 0x25)
@@ -615,18 +721,13 @@ def _look(
                 if fence < 0:
                     i = _line(data, stop, end)
                     fence = 0
-                else:
-                    begins = i < end and data[i - 1] == 0x0A
-                continue
-        if data[i] == 0x0A:
-            begins = True
-            i += 1
+                least = i if data[i - 1] == 0x0A else i + 1
+            else:
+                i += 1
             continue
         if (
-            data[i] < 0x41
+            not _may_begin(data, i, end, beginnings)
             or i + 3 > end
-            or first[np.int64(data[i] & 31) << 5 | np.int64(data[i + 1] & 31)] == 0
-            or second[np.int64(data[i + 1] & 31) << 5 | np.int64(data[i + 2] & 31)] == 0
             or not _begins_word(data, i, start)
         ):
             i += 1
@@ -665,7 +766,10 @@ def _look(
             data, i, stop, reads, where, place, keys, values, mark_keys, mark_values,
             found, state, samples, hits, seen, places, spans,
         )  # fmt: skip
-        i = stop if taken and stop > i else i + 1
+        i += 1
+        if taken and stop >= i:
+            i = stop
+            least = i + 1
 
 
 @njit(
@@ -674,8 +778,7 @@ def _look(
         types.int64[::1],
         BYTES,
         INT64S,
-        BYTES,
-        BYTES,
+        UINT32S,
         UINT64S,
         INT64S,
         UINT64S,
@@ -696,8 +799,7 @@ def _find(
     ends: np.ndarray,
     data: np.ndarray,
     within: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
+    beginnings: np.ndarray,
     keys: np.ndarray,
     values: np.ndarray,
     mark_keys: np.ndarray,
@@ -718,7 +820,7 @@ def _find(
         found[0] = found[2]
         seen[:] = 0
         _look(
-            data, start, ends[row], within[row], first, second, keys, values, mark_keys, mark_values,
+            data, start, ends[row], within[row], beginnings, keys, values, mark_keys, mark_values,
             found, state, samples[row], hits, seen, places[row], spans,
         )  # fmt: skip
         totals[row] = found[0]
@@ -775,7 +877,7 @@ def find_sql(
     )
     state = np.zeros(1, InStatement)
     _find(
-        starts, ends, data, within, *word_starts(), *words()[:2], *marks(),
+        starts, ends, data, within, word_starts(), *words()[:2], *marks(),
         found.totals, state, found.places, found.scores, found.samples, spans,
     )  # fmt: skip
     return found

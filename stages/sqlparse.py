@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from coursepack.stages.sqlwords import DIALECTS
 
 if TYPE_CHECKING:
@@ -29,10 +31,12 @@ _PLACEHOLDER = re.compile(
 _BLOCK = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 
 
-def marked(scores: Sequence[int]) -> str:
-    """The dialect whose marks score most (one score for each of DIALECTS), the first of equals; or ANSI."""
-    best = max(scores)
-    return DIALECTS[scores.index(best)] if best >= LEAST_SCORE else ANSI
+def marked(scores: np.ndarray) -> np.ndarray:
+    """The dialect whose marks score most (a row a text, a column for each of DIALECTS), the first of equals, as its
+    place in (*DIALECTS, ANSI)."""
+    best: np.ndarray = scores.argmax(axis=1)
+    best[scores.max(axis=1) < LEAST_SCORE] = len(DIALECTS)
+    return best
 
 
 def judge(statements: Sequence[str], scores: Sequence[int]) -> tuple[str, int, int]:

@@ -167,7 +167,7 @@ def _line_end(data: np.ndarray, i: int, end: int) -> int:
 def chars_of(data: np.ndarray, start: Any, end: Any) -> int:
     """Code points of data[start:end]: bytes that continue none; inside kernels."""
     found = 0
-    for i in range(start, end):
+    for i in range(uint64(start), uint64(end)):  # an index that is not negative saves its test
         found += (data[i] & 0xC0) != 0x80
     return found
 

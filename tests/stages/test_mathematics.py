@@ -212,6 +212,7 @@ PIECES = [
     ),
     *("5", "1,000.5", "10%", " x ", "*", "-", "/", "×", "−", "(", ")", ">>", ":", "é", "漢"),
     *("α", "π", "λx", "ϕ", "∑", "→", "𝛼", "<mi>", "<math", "&alpha;", "&sum", "[tex]", "[tex"),
+    *("w" * 59, "no w " * 13, "é" * 31, "漢字" * 11),  # what fills blocks of 64 bytes
     *("MathJax", "katex", "KATEX", "\\displaystyle", '="\\frac', "$latex x^2$", "\\" + "a" * 30),
 ]
 TEXT = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=14).map("".join)
@@ -227,6 +228,12 @@ def test_against_the_twin(texts: list[str | None], cut: int) -> None:
         assert math_signals(column.slice(cut)).to_pylist() == wanted[cut:]
     chunks = pa.chunked_array([column.slice(0, cut), column.slice(cut)])
     assert math_signals(chunks).to_pylist() == wanted
+
+
+def test_the_kernel_passes_characters_without_bits_only() -> None:
+    chars = [chr(code) for code in (*range(0x80, 0xD800), *range(0xE000, 0x110000))]
+    found = math_signals(pa.array(chars)).column("math_symbol_ratio").to_pylist()
+    assert found == [float(bool(SYMBOL.match(char) or GREEK.match(char))) for char in chars]
 
 
 @given(st.lists(st.binary(max_size=40), max_size=4))

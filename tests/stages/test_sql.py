@@ -15,9 +15,9 @@ from sql_statements import DIALECT_STATEMENTS
 
 from coursepack.pipeline.arrow import text_buffers
 from coursepack.stages.sql import LOOKS_LIKE_SQL, sql_parse_signals, sql_signals
-from coursepack.stages.sqlfind import may_hold_sql
+from coursepack.stages.sqlfind import ANCHORS, may_hold_sql, word_starts
 from coursepack.stages.sqlparse import judge
-from coursepack.stages.sqlwords import DIALECTS
+from coursepack.stages.sqlwords import DIALECTS, FENCES, HEADS
 
 ROOT = Path(__file__).parents[2]
 RATIOS = (
@@ -304,6 +304,29 @@ def test_any_bytes_give_shares_from_0_to_1(texts: list[bytes]) -> None:
         kinds = [row[f"sql_{kind}_ratio"] for kind in ("query", "dml", "ddl")]
         assert (kinds[0] is None) == (row["sql_statements"] == 0)
         assert row["sql_char_ratio"] is not None or not text
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_where_blocks_of_bytes_begin_changes_nothing(place: str) -> None:
+    text = PLACES[place].format(sql="SELECT a, b FROM t WHERE c > 1")
+    pasts = [("é" * (k % 3) + "ab " * k)[:k] + "\n" for k in range(140)]
+    if place == "file":
+        pasts = [f"-- {past}" for past in pasts]
+    column = pa.array([part for past in pasts for part in ("select", past + text)])
+    assert flags(column.to_pylist()) == [False, True] * len(pasts)
+    found = sql_signals(column).to_pylist()
+    assert {row["sql_statements"] for row in found[::2]} == {0}
+    assert {(row["sql_statements"], row["sql_embedded"]) for row in found[1::2]} == {(1, place)}
+
+
+def test_a_filter_of_four_letters_takes_anchors_alone() -> None:
+    starts = {word[:4] for word in ANCHORS.split()}
+    heads = {word for listed in HEADS.values() for word in listed.split()}
+    assert {word for word in heads if word[:4] in starts} == set(ANCHORS.split())
+    kept = {int(four) for four in word_starts() if four}
+    fences = {word[:4] for word in FENCES.split()} - {"sql"}
+    assert kept == {int.from_bytes(four.encode(), "little") for four in starts | fences}
+    assert not {word for word in heads if word[:4] in fences | {"sql"}}
 
 
 def test_demo_files_are_sql() -> None:
