@@ -35,6 +35,7 @@ from coursepack.stages.pii_candidates import (
 from coursepack.stages.pii_checks import (
     MARGIN,
     MARGIN_BEHIND,
+    Words,
     cards,
     emails,
     ibans,
@@ -187,24 +188,36 @@ def confirm(text: Text, candidates: Candidates, policy: PiiPolicy) -> Spans:
 
 
 class _Texts:
-    """Which words a whole text holds; each text is searched once for each expression."""
+    """Which words whole texts hold; each text is searched once for each expression. Rows come one after another."""
 
     def __init__(self, offsets: np.ndarray, data: np.ndarray) -> None:
         self._offsets, self._view = offsets.tolist(), data.data
-        self._known: dict[tuple[int, re.Pattern[bytes]], bool] = {}
+        self._row = -1
+        self._lowered = b""
+        self._known: dict[re.Pattern[bytes], bool] = {}  # of this row
+        self._left: dict[int, int] = {}  # bits -> without the silent ones
 
-    def mention(self, row: int, words: re.Pattern[bytes]) -> bool:
-        if (row, words) not in self._known:
-            found = words.search(self._view, self._offsets[row], self._offsets[row + 1])
-            self._known[row, words] = found is not None
-        return self._known[row, words]
+    def mention(self, row: int, words: Words) -> bool:
+        self._turn_to(row)
+        if (known := self._known.get(words.pattern)) is None:
+            known = self._known[words.pattern] = words.told_by(self._lowered)
+        return known
 
     def without_silent(self, row: int, bits: int) -> int:
         """The bits but those of registers that need words of which the text holds none."""
-        for name, bit in ID_BITS.items():
-            if bits & bit and (words := id_words(name)) and not self.mention(row, words):
-                bits ^= bit
-        return bits
+        self._turn_to(row)
+        if bits not in self._left:
+            self._left[bits] = bits
+            for name, bit in ID_BITS.items():
+                if bits & bit and (words := id_words(name)) and not self.mention(row, words):
+                    self._left[bits] ^= bit
+        return self._left[bits]
+
+    def _turn_to(self, row: int) -> None:
+        if row != self._row:
+            first, last = self._offsets[row : row + 2]
+            self._row, self._lowered = row, bytes(self._view[first:last]).lower()
+            self._known, self._left = {}, {}
 
 
 def _check(
@@ -212,7 +225,7 @@ def _check(
     start: int,
     end: int,
     bits: int,
-    anywhere: Callable[[re.Pattern[bytes]], bool],
+    anywhere: Callable[[Words], bool],
     policy: PiiPolicy,
 ) -> Iterator[tuple[int, int, int]]:
     """First byte, end and kind of what the checks for `bits` confirm from `start` on."""

@@ -32,6 +32,7 @@ from coursepack.stages.pii_candidates import (
     Candidates,
     find_candidates,
 )
+from coursepack.stages.pii_checks import id_words
 from coursepack.stages.spans import Spans, apply
 
 DEFAULT = PiiPolicy()
@@ -291,3 +292,14 @@ def test_the_kernel_stops_at_digits_and_at_signs_alone_wherever_they_stand() -> 
     wanted = wanted_bits(policy)
     assert len(find_candidates(pa.array(["".join(signs) * n for n in range(3)]), wanted).rows) == 0
     assert find_candidates(column, wanted).bits.tolist() == [EMAIL, IPV4] * len(column)
+
+
+@pytest.mark.parametrize("name", [name for name in NATIONAL_IDS if id_words(name)])
+@given(data=st.data())
+def test_stems_of_words(name: str, data: st.DataObject) -> None:
+    """A text that holds a word of a register holds one of its stems."""
+    words = id_words(name)
+    assert words is not None
+    found = data.draw(st.from_regex(words.pattern))
+    assert words.told_by(found.lower())
+    assert not words.told_by(b"12 34")
