@@ -19,7 +19,7 @@ from numba import njit, types
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.pipeline.errors import SourceError
 from coursepack.stages.fasttext_files import HIERARCHICAL, SOFTMAX, ModelFile, read_model, step
-from coursepack.stages.linear_sums import CHUNK, HEAD, add_lines, find_entry
+from coursepack.stages.linear_sums import CHUNK, HEAD, LANES, add_lines, find_entry
 
 END = "</s>"  # the token that ends each line
 
@@ -125,8 +125,8 @@ def sum_lines(
             file.input.centroids,
             model.sums.view(np.uint64),
             model.sums,
-            np.empty(longest + 2, np.uint8),
-            np.empty(CHUNK + 1 + file.maxn + 1, np.int64),
+            np.empty(longest + 2 + LANES + file.maxn, np.uint8),
+            np.empty(CHUNK + LANES * file.maxn + 1, np.int64),
             np.empty(longest // 2 + 2 if file.word_ngrams > 1 else 1, np.int32),
             sums,
             counts,

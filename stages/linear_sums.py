@@ -8,15 +8,24 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types, uint64
+from numba.cpython.unsafe.numbers import trailing_zeros
 
-from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S
+from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, load8
 from coursepack.stages.fasttext_files import step
 
 # Words of at most KEY_BYTES bytes are kept with their sums.
 KEY_BYTES = 24
-# Elements of a kept word before its sum: three uint64s with its bytes, one with the number of vectors.
+# Elements of a kept word before its sum: three uint64s with its bytes, one with its hash (the upper half) and the
+# number of vectors.
 HEAD = 8
 CHUNK = 256  # rows added at once; they stay in the processor's cache
+LANES = 32  # n-grams of ASCII hashed at once, from as many letters on
+
+# Of the first n bytes of 24, those in each eight: _KEPT[n + 16], _KEPT[n + 8] and _KEPT[n].
+_KEPT = np.array([(1 << 8 * min(max(n - 16, 0), 8)) - 1 for n in range(KEY_BYTES + 17)], np.uint64)
+_MIX, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+_LOW, _HIGH = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080)
+_lowest_bit: Any = trailing_zeros  # its place; one instruction
 
 # Arrays of a mapped file are read-only and begin at any byte.
 _MAPPED = types.Array(types.float32, 2, "C", readonly=True, aligned=False)
@@ -31,6 +40,28 @@ def _is_space(byte: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
+def _spaces(eight: Any) -> Any:
+    """The high bit of each of eight bytes that `_is_space`."""
+    low = eight & _LOW
+    printed = ((low ^ uint64(0x2020202020202020)) + _LOW) & (low + _LOW)  # neither 0x20 nor 0
+    tabs = (low + uint64(0x7777777777777777)) & ~(low + uint64(0x7272727272727272))  # 0x09 to 0x0D
+    return (~printed | tabs) & ~eight & _HIGH
+
+
+# What is called for each word is inlined: a call would count the references of its arrays, by atomic instructions.
+@njit(nogil=True, cache=True, forceinline=True)
+def _word_end(data: np.ndarray, i: Any, end: Any) -> Any:
+    while i + 8 <= end:
+        spaces = _spaces(load8(data, i))
+        if spaces:
+            return i + np.int64(_lowest_bit(spaces) >> uint64(3))
+        i += 8
+    while i < end and not _is_space(data[i]):
+        i += 1
+    return i
+
+
+@njit(nogil=True, cache=True, forceinline=True)
 def find_entry(
     data: np.ndarray,
     a: int,
@@ -57,7 +88,7 @@ def find_entry(
     return -1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _add_rows(
     total: np.ndarray,
     rows: np.ndarray,
@@ -93,18 +124,30 @@ def _add_rows(
                 s0 += dense[rows[k], j]
             total[j] = s0
         return
-    width = centroids.shape[2]
-    for q in range(centroids.shape[0]):
+    parts, width = centroids.shape[0], centroids.shape[2]
+    # Two floats a part, as fastText makes them: eight sums again.
+    whole = min(parts, dim // 2) & ~3 if width == 2 else 0
+    for q in range(0, whole, 4):
+        j = 2 * q
+        s0, s1, s2, s3 = total[j], total[j + 1], total[j + 2], total[j + 3]
+        s4, s5, s6, s7 = total[j + 4], total[j + 5], total[j + 6], total[j + 7]
+        for k in range(uint64(count)):
+            row = uint64(rows[k])
+            norm = norms[row]
+            c0, c1 = uint64(codes[row, q]), uint64(codes[row, q + 1])
+            c2, c3 = uint64(codes[row, q + 2]), uint64(codes[row, q + 3])
+            s0 += norm * centroids[q, c0, 0]
+            s1 += norm * centroids[q, c0, 1]
+            s2 += norm * centroids[q + 1, c1, 0]
+            s3 += norm * centroids[q + 1, c1, 1]
+            s4 += norm * centroids[q + 2, c2, 0]
+            s5 += norm * centroids[q + 2, c2, 1]
+            s6 += norm * centroids[q + 3, c3, 0]
+            s7 += norm * centroids[q + 3, c3, 1]
+        total[j], total[j + 1], total[j + 2], total[j + 3] = s0, s1, s2, s3
+        total[j + 4], total[j + 5], total[j + 6], total[j + 7] = s4, s5, s6, s7
+    for q in range(whole, parts):
         first = q * width
-        if width == 2 and first + 1 < dim:  # as fastText makes them
-            s0, s1 = total[first], total[first + 1]
-            for k in range(count):
-                row = rows[k]
-                code = np.int64(codes[row, q])
-                s0 += norms[row] * centroids[q, code, 0]
-                s1 += norms[row] * centroids[q, code, 1]
-            total[first], total[first + 1] = s0, s1
-            continue
         for j in range(min(width, dim - first)):
             s0 = total[first + j]
             for k in range(count):
@@ -140,11 +183,13 @@ def _kept_row(kept: np.ndarray, before: np.ndarray, bucket: Any) -> Any:
     return before[bucket >> 6] + np.int64((bits * uint64(0x0101010101010101)) >> uint64(56))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _add_subwords(
     total: np.ndarray,
     word: np.ndarray,
     size: int,
+    ascii: Any,
+    runs: np.ndarray,
     first: int,
     words: int,
     bucket: int,
@@ -167,22 +212,42 @@ def _add_subwords(
     start = pending  # rows from here on are numbers of buckets
     divisor = uint64(bucket)
     inverse = uint64(0xFFFFFFFFFFFFFFFF) // divisor + uint64(1)
-    for i in range(size):
-        if word[i] & 0xC0 != 0x80:
-            h = np.uint32(2166136261)
-            j, n = i, 1
-            while j < size and n <= maxn:
-                h = step(h, word[j])
-                j += 1
-                while j < size and word[j] & 0xC0 == 0x80:
+    least = np.int64(max(minn, 1) - 1)
+    i = 0
+    while i < size:
+        if ascii:
+            for k in range(LANES):
+                runs[0, k] = step(np.uint32(2166136261), word[uint64(i + k)])
+            for n in range(uint64(1), uint64(maxn)):
+                for k in range(LANES):
+                    runs[n, k] = step(runs[n - uint64(1), k], word[uint64(i) + n + uint64(k)])
+            for k in range(min(LANES, size - i)):
+                low = least  # a letter alone is an n-gram, but not the mark at an end
+                if least == 0 and (i + k == 0 or i + k == size - 1):
+                    low = np.int64(1)
+                for n in range(low, min(maxn, size - i - k)):
+                    number = _remainder(runs[uint64(n), uint64(k)], divisor, inverse)
+                    # Written always and counted where it has a row: no branch that nobody can foresee.
+                    rows[uint64(pending)] = number
+                    pending += _is_kept(kept, uint64(number)) if pruned else 1
+            i += LANES
+        else:
+            if word[i] & 0xC0 != 0x80:
+                h = np.uint32(2166136261)
+                j, n = i, 1
+                while j < size and n <= maxn:
                     h = step(h, word[j])
                     j += 1
-                if n >= minn and not (n == 1 and (i == 0 or j == size)):
-                    # Written always and counted where it has a row: no branch that nobody can foresee.
-                    rows[pending] = _remainder(h, divisor, inverse)
-                    pending += _is_kept(kept, rows[pending]) if pruned else 1
-                n += 1
-        if i == size - 1 or pending >= CHUNK:
+                    while j < size and word[j] & 0xC0 == 0x80:
+                        h = step(h, word[j])
+                        j += 1
+                    if n >= minn and not (n == 1 and (i == 0 or j == size)):
+                        number = _remainder(h, divisor, inverse)
+                        rows[uint64(pending)] = number
+                        pending += _is_kept(kept, uint64(number)) if pruned else 1
+                    n += 1
+            i += 1
+        if i >= size or pending >= CHUNK:
             for k in range(start, pending):
                 rows[k] = words + (_kept_row(kept, before, rows[k]) if pruned else rows[k])
             _add_rows(total, rows, pending, dense, codes, norms, centroids)
@@ -274,7 +339,8 @@ def add_lines(
     dim = sums.shape[1]
     own = np.zeros(dim, np.float32)  # the sum of one word
     rows = np.empty(CHUNK + 1, np.int64)  # of words and their n-grams that are still to be added
-    mask = len(keys) - 1
+    runs = np.empty((max(maxn, 1), LANES), np.uint32)
+    mask = uint64(len(keys) - 1)
     for line in range(len(counts)):
         total = sums[line]
         count: Any = 0
@@ -285,34 +351,31 @@ def add_lines(
                 i += 1
                 continue
             a = i
-            h = np.uint32(2166136261)
-            # The last 24 bytes; they are the word, where it has no more, for no byte of it is 0.
-            key, key_1, key_2 = uint64(0), uint64(0), uint64(0)
-            while i < end and not _is_space(data[i]):
-                byte = data[i]
-                h = step(h, byte)
-                key_2 = key_2 << uint64(8) | key_1 >> uint64(56)
-                key_1 = key_1 << uint64(8) | key >> uint64(56)
-                key = key << uint64(8) | uint64(byte)
-                i += 1
-            size = i - a
-            if np.int64(h) == end_hash and _is_end(data, a, i):
+            i = _word_end(data, a, end)
+            if _is_end(data, a, i):
                 break
-            slot = np.int64(h ^ (h >> np.uint32(15))) & mask
-            if (
-                maxn > 0
-                and size <= KEY_BYTES
-                and keys[slot, 0] == key
-                and keys[slot, 1] == key_1
-                and keys[slot, 2] == key_2
-            ):
-                for j in range(dim):
-                    total[j] += key_sums[slot, HEAD + j]
-                count += np.int64(keys[slot, 3])
-                if word_ngrams > 1:
-                    hashes[tokens] = np.int32(h)
-                    tokens += 1
-                continue
+            size = i - a
+            # Its bytes, and zeros, for no byte of a word is 0; from the last words of `data` 24 cannot be read.
+            keeps = maxn > 0 and size <= KEY_BYTES and a + KEY_BYTES <= len(data)
+            key, key_1, key_2, slot = uint64(0), uint64(0), uint64(0), uint64(0)
+            if keeps:
+                key = load8(data, a) & _KEPT[uint64(size + 16)]
+                key_1 = load8(data, a + 8) & _KEPT[uint64(size + 8)]
+                key_2 = load8(data, a + 16) & _KEPT[uint64(size)]
+                mixed = (key ^ (key_1 * _MIX) ^ (key_2 * _MIX_2)) * _MIX
+                slot = (mixed ^ (mixed >> uint64(32))) & mask
+                if keys[slot, 0] == key and keys[slot, 1] == key_1 and keys[slot, 2] == key_2:
+                    for j in range(dim):
+                        total[j] += key_sums[slot, uint64(HEAD + j)]
+                    count += np.int64(keys[slot, 3] & uint64(0xFFFFFFFF))
+                    if word_ngrams > 1:
+                        hashes[tokens] = np.int32(keys[slot, 3] >> uint64(32))
+                        tokens += 1
+                    continue
+            h, high = np.uint32(2166136261), np.uint8(0)
+            for k in range(uint64(a), uint64(i)):
+                h = step(h, data[k])
+                high |= data[k]
             entry = find_entry(data, a, i, h, entry_starts, entry_data, table)
             if entry >= words or (entry < 0 and _is_label(data, a, i)):
                 continue
@@ -337,6 +400,8 @@ def add_lines(
                 own,
                 word,
                 size + 2,
+                high < 0x80,
+                runs,
                 entry,
                 words,
                 bucket,
@@ -354,9 +419,9 @@ def add_lines(
             for j in range(dim):
                 total[j] += own[j]
             count += found
-            if size <= KEY_BYTES:
+            if keeps:
                 keys[slot, 0], keys[slot, 1], keys[slot, 2] = key, key_1, key_2
-                keys[slot, 3] = found
+                keys[slot, 3] = uint64(found) | uint64(h) << uint64(32)
                 key_sums[slot, HEAD : HEAD + dim] = own
         if end_entry >= 0:
             rows[pending] = end_entry

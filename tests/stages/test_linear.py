@@ -52,6 +52,7 @@ KINDS = {
     "negative": Kind(NS, 9, ngrams=3, bucket=50),
     "quantised": Kind(SOFTMAX, 7, minn=2, maxn=3, bucket=600, part=2, normed=True),
     "pruned": Kind(HS, 8, ngrams=2, minn=2, maxn=4, bucket=2000, part=3, normed=True, kept=400),
+    "pairs": Kind(HS, 10, minn=1, maxn=4, bucket=2000, part=2, normed=True, kept=400),
     "wide": Kind(
         SOFTMAX, 6, ngrams=2, bucket=300, part=2, kept=150, quantised_output=True, end=False
     ),
@@ -160,12 +161,13 @@ def test_against_the_library(
     assert sliced[1].to_pylist() == probability.to_pylist()[1:]
 
 
-@pytest.mark.parametrize("kind", ["subwords", "tree", "pruned"])
+@pytest.mark.parametrize("kind", ["subwords", "tree", "pruned", "pairs"])
 def test_kept_words_change_nothing(models: dict[str, tuple[Classifier, Any]], kind: str) -> None:
     """A table of one slot, in which each word drives out the last one, gives the same bits."""
     model, _ = models[kind]
     chance = np.random.default_rng(5)
-    words = np.array([*WORDS, "abc", "edcba", "éé", "a-word-of-more-than-24-letters"])
+    eights = [8 * "a", 8 * "a" + "b", 16 * "a", 16 * "a" + "b", 24 * "a", 24 * "b", 25 * "a"]
+    words = np.array([*WORDS, *eights, "abc", "edcba", "éé", "a-word-of-more-than-24-letters"])
     column = pa.array([" ".join(chance.choice(words, 9)) for _ in range(500)])
     small = dataclasses.replace(model, sums=np.zeros_like(model.sums[:1]))
     first = classify(column, small)
