@@ -24,6 +24,7 @@ _OBJECT, _OBJECT_END, _ARRAY, _ARRAY_END = 0x7B, 0x7D, 0x5B, 0x5D
 _ZERO, _MINUS, _DOT = 0x30, 0x2D, 0x2E
 _NULL, _TRUE, _ALSE = 0x6C6C756E, 0x65757274, 0x65736C61  # four bytes each, the first lowest
 _WRONG = np.int64(-1)
+_BLOCK = 64  # bytes that are looked at together
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,48 @@ def parse_lines(
 
 
 def is_utf8(data: np.ndarray) -> bool:
-    """Whether bytes (uint8) are valid UTF-8; looked at once, by Arrow."""
-    offsets = np.array([0, len(data)], np.int64)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
-    try:
-        pa.Array.from_buffers(pa.large_binary(), 1, buffers).cast(pa.large_string())
-    except pa.ArrowInvalid:
-        return False
+    """Whether bytes (uint8) are valid UTF-8, as strict as `bytes.decode`."""
+    return bool(_is_utf8(np.ascontiguousarray(data)))
+
+
+@njit(forceinline=True)
+def _breaks(byte: Any, first: Any, second: Any, third: Any) -> Any:
+    """Whether a byte cannot stand behind these in UTF-8, the nearest first: comparisons alone, so that 64 are one step.
+
+    A byte goes on with a character exactly where one of the three before it begins one that is long enough.
+    """
+    goes_on = (byte >= 0x80) & (byte < 0xC0)
+    due = (first >= 0xC0) | (second >= 0xE0) | (third >= 0xF0)
+    unused = (byte == 0xC0) | (byte == 0xC1) | (byte >= 0xF5)
+    overlong = ((first == 0xE0) & (byte < 0xA0)) | ((first == 0xF0) & (byte < 0x90))
+    beyond = ((first == 0xED) & (byte >= 0xA0)) | ((first == 0xF4) & (byte >= 0x90))
+    return (goes_on != due) | unused | overlong | beyond
+
+
+@njit(nogil=True, cache=True)
+def _byte(data: np.ndarray, i: Any) -> Any:
+    """NUL before and behind the data."""
+    return data[i] if 0 <= i < len(data) else np.uint8(0)
+
+
+@njit(types.boolean(BYTES), nogil=True, cache=True)
+def _is_utf8(data: Any) -> Any:
+    size = uint64(len(data))
+    i = uint64(3)
+    while i + uint64(_BLOCK) <= size:
+        broken = False
+        for k in range(_BLOCK):
+            at = i + uint64(k)
+            first, second = data[at - uint64(1)], data[at - uint64(2)]
+            broken |= _breaks(data[at], first, second, data[at - uint64(3)])
+        if broken:
+            return False
+        i += uint64(_BLOCK)
+    for edge in (range(3), range(np.int64(i), len(data) + 3)):
+        for at in edge:
+            first, second = _byte(data, at - 1), _byte(data, at - 2)
+            if _breaks(_byte(data, at), first, second, _byte(data, at - 3)):
+                return False
     return True
 
 
