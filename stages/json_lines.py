@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint64
 
-from coursepack.stages.characters import BYTES, INDEX, load8, store8, without
+from coursepack.stages.characters import BYTES, INDEX, load8, lowest_bit, store8
 
 # Kinds of values. ABSENT is null as well; an INTEGER is as JSON's own text would be; OTHER is all the rest.
 ABSENT, PLAIN, ESCAPED, INTEGER, OTHER = 0, 1, 2, 3, 4
@@ -24,6 +24,9 @@ _OBJECT, _OBJECT_END, _ARRAY, _ARRAY_END = 0x7B, 0x7D, 0x5B, 0x5D
 _ZERO, _MINUS, _DOT = 0x30, 0x2D, 0x2E
 _NULL, _TRUE, _ALSE = 0x6C6C756E, 0x65757274, 0x65736C61  # four bytes each, the first lowest
 _WRONG = np.int64(-1)
+# What stands behind a backslash -> the character that both stand for; 0 where that is no escape of two characters.
+_SHORT_ESCAPES = np.zeros(256, np.uint8)
+_SHORT_ESCAPES[list(b'"\\/bfnrt')] = list(b'"\\/\b\f\n\r\t')
 _BLOCK = 64  # bytes that are looked at together
 
 
@@ -192,18 +195,8 @@ def _escape(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
         return np.int64(0), _WRONG
     byte = np.int64(data[i + 1])
     after = i + 2
-    if byte == 0x6E:
-        return np.int64(0x0A), after
-    if byte in (_QUOTE, _BACKSLASH, 0x2F):
-        return byte, after
-    if byte == 0x74:
-        return np.int64(0x09), after
-    if byte == 0x72:
-        return np.int64(0x0D), after
-    if byte == 0x62:
-        return np.int64(0x08), after
-    if byte == 0x66:
-        return np.int64(0x0C), after
+    if _SHORT_ESCAPES[byte]:
+        return np.int64(_SHORT_ESCAPES[byte]), after
     if byte != 0x75:
         return np.int64(0), _WRONG
     code = _hex4(data, after, end)
@@ -222,13 +215,19 @@ def _escape(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
 
 
 @njit(nogil=True, cache=True)
-def _ordinary(held: Any) -> Any:
-    """Whether eight bytes of a string all stand for themselves: no quote, backslash or control character."""
-    ones, highs = uint64(0x0101010101010101), uint64(0x8080808080808080)
-    quote, backslash = held ^ uint64(0x2222222222222222), held ^ uint64(0x5C5C5C5C5C5C5C5C)
+def _backslashes(held: Any) -> Any:
+    """The lowest bit that is set is in the first byte of eight that is a backslash."""
+    other = held ^ uint64(0x5C5C5C5C5C5C5C5C)
+    return (other - uint64(0x0101010101010101)) & ~other & uint64(0x8080808080808080)
+
+
+@njit(nogil=True, cache=True)
+def _special(held: Any) -> Any:
+    """The lowest bit that is set is in the first byte of eight that is a quote, backslash or control character."""
+    quote = held ^ uint64(0x2222222222222222)
     found = (held - uint64(0x2020202020202020)) & ~held
-    found |= (quote - ones) & ~quote | (backslash - ones) & ~backslash
-    return found & highs == 0
+    found |= (quote - uint64(0x0101010101010101)) & ~quote
+    return found & uint64(0x8080808080808080) | _backslashes(held)
 
 
 @njit(nogil=True, cache=True)
@@ -236,7 +235,11 @@ def _string(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
     """Where the string that begins at byte i, behind its quote, has its other one, and whether it has escapes."""
     escaped = False
     while True:
-        while i + 8 <= end and _ordinary(load8(data, i)):
+        while i + 8 <= end:
+            special = _special(load8(data, i))
+            if special:
+                i += np.int64(lowest_bit(special) >> 3)
+                break
             i += 8
         while i < end and data[i] != _QUOTE and data[i] != _BACKSLASH and data[i] >= 0x20:
             i += 1
@@ -474,9 +477,13 @@ def _copy(data: Any, starts: Any, ends: Any, kinds: Any, offsets: Any, out: Any)
         while i < end:
             while i + 8 <= end:
                 held = load8(data, i)
-                if escaped and not without(held, uint64(0x5C5C5C5C5C5C5C5C)):
+                store8(held, out, at)  # what is behind a backslash is written over
+                backslashes = _backslashes(held) if escaped else uint64(0)
+                if backslashes:
+                    before = np.int64(lowest_bit(backslashes) >> 3)
+                    at += before
+                    i += before
                     break
-                store8(held, out, at)
                 at += 8
                 i += 8
             while i < end and not (escaped and data[i] == _BACKSLASH):
