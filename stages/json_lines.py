@@ -162,7 +162,7 @@ def _find_said(data: Any, starts: Any, ends: Any, said: Any) -> None:
         said[line] = i < ends[line]
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _blank(data: np.ndarray, i: Any, end: Any) -> Any:
     """Behind JSON's white space."""
     while i < end and (data[i] == 0x20 or data[i] == 0x09 or data[i] == 0x0D or data[i] == 0x0A):
@@ -188,7 +188,7 @@ def _hex4(data: np.ndarray, i: Any, end: Any) -> Any:
     return value
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _escape(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
     """The code point that a backslash at byte i begins, and where it ends; (_, _WRONG) where it is no character."""
     if i + 1 >= end:
@@ -214,14 +214,14 @@ def _escape(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
     return code, after
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _backslashes(held: Any) -> Any:
     """The lowest bit that is set is in the first byte of eight that is a backslash."""
     other = held ^ uint64(0x5C5C5C5C5C5C5C5C)
     return (other - uint64(0x0101010101010101)) & ~other & uint64(0x8080808080808080)
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _special(held: Any) -> Any:
     """The lowest bit that is set is in the first byte of eight that is a quote, backslash or control character."""
     quote = held ^ uint64(0x2222222222222222)
@@ -363,7 +363,7 @@ def _nested(data: np.ndarray, i: Any, end: Any) -> Any:
     return _WRONG
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _key(data: np.ndarray, start: Any, end: Any, offsets: np.ndarray, names: np.ndarray) -> Any:
     """The number of the wanted key that stands at data[start:end]; -1 if none does."""
     for key in range(len(offsets) - 1):
@@ -438,7 +438,7 @@ def _parse(
         good[line] = empty and _blank(data, i, end) == end
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _put(out: np.ndarray, at: Any, code: Any) -> Any:
     """Write a code point as UTF-8; where it ends."""
     if code < 0x80:
