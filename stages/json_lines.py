@@ -145,9 +145,9 @@ def _is_utf8(data: Any) -> Any:
             return False
         i += uint64(_BLOCK)
     for edge in (range(3), range(np.int64(i), len(data) + 3)):
-        for at in edge:
-            first, second = _byte(data, at - 1), _byte(data, at - 2)
-            if _breaks(_byte(data, at), first, second, _byte(data, at - 3)):
+        for place in edge:
+            first, second = _byte(data, place - 1), _byte(data, place - 2)
+            if _breaks(_byte(data, place), first, second, _byte(data, place - 3)):
                 return False
     return True
 
