@@ -71,6 +71,17 @@ def test_json_of_every_form(record: dict[str, Any], ascii: bool, indent: int | N
     assert good or b"\\" in line or b"e" in line or any(c.isdigit() for c in line.decode())
 
 
+@pytest.mark.parametrize("special", ['"', "\\", "\n", "/", "\b\f\r\t", '\\"', "\x00", "é", "😀"])
+@pytest.mark.parametrize("ascii", [True, False])
+def test_escapes_at_every_place_of_eight_bytes(special: str, ascii: bool) -> None:
+    for before in range(18):
+        for behind in range(18):
+            text = "a" * before + special + "b" * behind + special
+            line = json.dumps({"text": text}, ensure_ascii=ascii).encode()
+            assert parsed(line) == (True, {"text": text})
+            assert parsed(line[:-2])[0] is False
+
+
 @given(RECORDS)
 def test_what_orjson_writes_is_taken(record: dict[str, Any]) -> None:
     line = orjson.dumps({**record, "text": 'a "b"\n', "id": 7})
