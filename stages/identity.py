@@ -38,8 +38,11 @@ def record_columns(
 
 def metadata_hash(records: pa.RecordBatch) -> pa.Array:
     """A 63-bit hash of METADATA a row (int64); an absent field is an empty one."""
-    texts = [pc.fill_null(records.column(name), "") for name in METADATA]
-    starts, data = text_buffers(pc.binary_join_element_wise(*texts, "\x00"))
+    texts = [records.column(name) for name in METADATA]
+    joined = pc.binary_join_element_wise(
+        *texts, "\x00", null_handling="replace", null_replacement=""
+    )
+    starts, data = text_buffers(joined)
     view, bounds = data.data, starts.tolist()
     digests = [xxhash.xxh3_64_intdigest(view[a:b]) >> 1 for a, b in itertools.pairwise(bounds)]
     return pa.array(np.array(digests, np.int64))

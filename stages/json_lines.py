@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint64
 
-from coursepack.stages.characters import BYTES, INDEX, load8, store8, without
+from coursepack.stages.characters import BYTES, INDEX, load8, lowest_bit, store8
 
 # Kinds of values. ABSENT is null as well; an INTEGER is as JSON's own text would be; OTHER is all the rest.
 ABSENT, PLAIN, ESCAPED, INTEGER, OTHER = 0, 1, 2, 3, 4
@@ -24,6 +24,10 @@ _OBJECT, _OBJECT_END, _ARRAY, _ARRAY_END = 0x7B, 0x7D, 0x5B, 0x5D
 _ZERO, _MINUS, _DOT = 0x30, 0x2D, 0x2E
 _NULL, _TRUE, _ALSE = 0x6C6C756E, 0x65757274, 0x65736C61  # four bytes each, the first lowest
 _WRONG = np.int64(-1)
+# What stands behind a backslash -> the character that both stand for; 0 where that is no escape of two characters.
+_SHORT_ESCAPES = np.zeros(256, np.uint8)
+_SHORT_ESCAPES[list(b'"\\/bfnrt')] = list(b'"\\/\b\f\n\r\t')
+_BLOCK = 64  # bytes that are looked at together
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,48 @@ def parse_lines(
 
 
 def is_utf8(data: np.ndarray) -> bool:
-    """Whether bytes (uint8) are valid UTF-8; looked at once, by Arrow."""
-    offsets = np.array([0, len(data)], np.int64)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
-    try:
-        pa.Array.from_buffers(pa.large_binary(), 1, buffers).cast(pa.large_string())
-    except pa.ArrowInvalid:
-        return False
+    """Whether bytes (uint8) are valid UTF-8, as strict as `bytes.decode`."""
+    return bool(_is_utf8(np.ascontiguousarray(data)))
+
+
+@njit(forceinline=True)
+def _breaks(byte: Any, first: Any, second: Any, third: Any) -> Any:
+    """Whether a byte cannot stand behind these in UTF-8, the nearest first: comparisons alone, so that 64 are one step.
+
+    A byte goes on with a character exactly where one of the three before it begins one that is long enough.
+    """
+    goes_on = (byte >= 0x80) & (byte < 0xC0)
+    due = (first >= 0xC0) | (second >= 0xE0) | (third >= 0xF0)
+    unused = (byte == 0xC0) | (byte == 0xC1) | (byte >= 0xF5)
+    overlong = ((first == 0xE0) & (byte < 0xA0)) | ((first == 0xF0) & (byte < 0x90))
+    beyond = ((first == 0xED) & (byte >= 0xA0)) | ((first == 0xF4) & (byte >= 0x90))
+    return (goes_on != due) | unused | overlong | beyond
+
+
+@njit(nogil=True, cache=True)
+def _byte(data: np.ndarray, i: Any) -> Any:
+    """NUL before and behind the data."""
+    return data[i] if 0 <= i < len(data) else np.uint8(0)
+
+
+@njit(types.boolean(BYTES), nogil=True, cache=True)
+def _is_utf8(data: Any) -> Any:
+    size = uint64(len(data))
+    i = uint64(3)
+    while i + uint64(_BLOCK) <= size:
+        broken = False
+        for k in range(_BLOCK):
+            at = i + uint64(k)
+            first, second = data[at - uint64(1)], data[at - uint64(2)]
+            broken |= _breaks(data[at], first, second, data[at - uint64(3)])
+        if broken:
+            return False
+        i += uint64(_BLOCK)
+    for edge in (range(3), range(np.int64(i), len(data) + 3)):
+        for place in edge:
+            first, second = _byte(data, place - 1), _byte(data, place - 2)
+            if _breaks(_byte(data, place), first, second, _byte(data, place - 3)):
+                return False
     return True
 
 
@@ -123,7 +162,7 @@ def _find_said(data: Any, starts: Any, ends: Any, said: Any) -> None:
         said[line] = i < ends[line]
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _blank(data: np.ndarray, i: Any, end: Any) -> Any:
     """Behind JSON's white space."""
     while i < end and (data[i] == 0x20 or data[i] == 0x09 or data[i] == 0x0D or data[i] == 0x0A):
@@ -149,25 +188,15 @@ def _hex4(data: np.ndarray, i: Any, end: Any) -> Any:
     return value
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _escape(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
     """The code point that a backslash at byte i begins, and where it ends; (_, _WRONG) where it is no character."""
     if i + 1 >= end:
         return np.int64(0), _WRONG
     byte = np.int64(data[i + 1])
     after = i + 2
-    if byte == 0x6E:
-        return np.int64(0x0A), after
-    if byte in (_QUOTE, _BACKSLASH, 0x2F):
-        return byte, after
-    if byte == 0x74:
-        return np.int64(0x09), after
-    if byte == 0x72:
-        return np.int64(0x0D), after
-    if byte == 0x62:
-        return np.int64(0x08), after
-    if byte == 0x66:
-        return np.int64(0x0C), after
+    if _SHORT_ESCAPES[byte]:
+        return np.int64(_SHORT_ESCAPES[byte]), after
     if byte != 0x75:
         return np.int64(0), _WRONG
     code = _hex4(data, after, end)
@@ -185,14 +214,20 @@ def _escape(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
     return code, after
 
 
-@njit(nogil=True, cache=True)
-def _ordinary(held: Any) -> Any:
-    """Whether eight bytes of a string all stand for themselves: no quote, backslash or control character."""
-    ones, highs = uint64(0x0101010101010101), uint64(0x8080808080808080)
-    quote, backslash = held ^ uint64(0x2222222222222222), held ^ uint64(0x5C5C5C5C5C5C5C5C)
+@njit(forceinline=True)
+def _backslashes(held: Any) -> Any:
+    """The lowest bit that is set is in the first byte of eight that is a backslash."""
+    other = held ^ uint64(0x5C5C5C5C5C5C5C5C)
+    return (other - uint64(0x0101010101010101)) & ~other & uint64(0x8080808080808080)
+
+
+@njit(forceinline=True)
+def _special(held: Any) -> Any:
+    """The lowest bit that is set is in the first byte of eight that is a quote, backslash or control character."""
+    quote = held ^ uint64(0x2222222222222222)
     found = (held - uint64(0x2020202020202020)) & ~held
-    found |= (quote - ones) & ~quote | (backslash - ones) & ~backslash
-    return found & highs == 0
+    found |= (quote - uint64(0x0101010101010101)) & ~quote
+    return found & uint64(0x8080808080808080) | _backslashes(held)
 
 
 @njit(nogil=True, cache=True)
@@ -200,7 +235,11 @@ def _string(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
     """Where the string that begins at byte i, behind its quote, has its other one, and whether it has escapes."""
     escaped = False
     while True:
-        while i + 8 <= end and _ordinary(load8(data, i)):
+        while i + 8 <= end:
+            special = _special(load8(data, i))
+            if special:
+                i += np.int64(lowest_bit(special) >> 3)
+                break
             i += 8
         while i < end and data[i] != _QUOTE and data[i] != _BACKSLASH and data[i] >= 0x20:
             i += 1
@@ -324,7 +363,7 @@ def _nested(data: np.ndarray, i: Any, end: Any) -> Any:
     return _WRONG
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _key(data: np.ndarray, start: Any, end: Any, offsets: np.ndarray, names: np.ndarray) -> Any:
     """The number of the wanted key that stands at data[start:end]; -1 if none does."""
     for key in range(len(offsets) - 1):
@@ -399,7 +438,7 @@ def _parse(
         good[line] = empty and _blank(data, i, end) == end
 
 
-@njit(nogil=True, cache=True)
+@njit(forceinline=True)
 def _put(out: np.ndarray, at: Any, code: Any) -> Any:
     """Write a code point as UTF-8; where it ends."""
     if code < 0x80:
@@ -438,9 +477,13 @@ def _copy(data: Any, starts: Any, ends: Any, kinds: Any, offsets: Any, out: Any)
         while i < end:
             while i + 8 <= end:
                 held = load8(data, i)
-                if escaped and not without(held, uint64(0x5C5C5C5C5C5C5C5C)):
+                store8(held, out, at)  # what is behind a backslash is written over
+                backslashes = _backslashes(held) if escaped else uint64(0)
+                if backslashes:
+                    before = np.int64(lowest_bit(backslashes) >> 3)
+                    at += before
+                    i += before
                     break
-                store8(held, out, at)
                 at += 8
                 i += 8
             while i < end and not (escaped and data[i] == _BACKSLASH):

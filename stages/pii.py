@@ -8,7 +8,7 @@ postal addresses are not looked for. No value that is found leaves this module: 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -49,6 +49,7 @@ from coursepack.stages.pii_checks import (
 from coursepack.stages.spans import Spans, collect, count_kinds
 
 Action: TypeAlias = Literal["keep", "redact", "replace", "drop"]
+Check: TypeAlias = Callable[[bytes, int], Iterator[tuple[int, int]]]
 
 FAMILIES = ("emails", "ips", "phones", "cards", "ibans", "ids")
 # Kinds of spans, and the family of each.
@@ -66,7 +67,7 @@ _PHONE = KINDS.index("phone")
 _IDS = sum(ID_BITS.values())
 _MANY, _APART = 8, 400  # numbers of a table, and how many bytes there are to each at most
 # Kind -> the bit of candidates for it, and its check; of those that need no more than the bytes.
-_CHECKS = {
+_CHECKS: dict[int, tuple[int, Check]] = {
     0: (EMAIL, emails),
     1: (IPV4, ipv4s),
     2: (IPV6, ipv6s),
@@ -229,16 +230,25 @@ def _check(
     policy: PiiPolicy,
 ) -> Iterator[tuple[int, int, int]]:
     """First byte, end and kind of what the checks for `bits` confirm from `start` on."""
-    for kind, (bit, check) in _CHECKS.items():
-        if bits & bit:
-            yield from ((a, b, kind) for a, b in check(window, start))
-    national = bits & NATIONAL_PHONE and tells_phone(window, start, end)
-    regions = (None,) * (bits & PHONE != 0) + policy.regions * bool(national)
-    for region in regions:
-        yield from ((a, b, _PHONE) for a, b in phones(window, start, end, region))
-    for kind, name in enumerate(NATIONAL_IDS, KINDS.index(NATIONAL_IDS[0])):
-        if bits & ID_BITS[name]:
-            yield from ((a, b, kind) for a, b in national_ids(window, start, name, anywhere))
+    checks, registers = _asked_for(bits)
+    for kind, check in checks:
+        for a, b in check(window, start):
+            yield a, b, kind
+    if bits & (PHONE | NATIONAL_PHONE):
+        national = bits & NATIONAL_PHONE and tells_phone(window, start, end)
+        regions = (None,) * (bits & PHONE != 0) + policy.regions * bool(national)
+        for region in regions:
+            yield from ((a, b, _PHONE) for a, b in phones(window, start, end, region))
+    for kind, name in registers:
+        yield from ((a, b, kind) for a, b in national_ids(window, start, name, anywhere))
+
+
+@cache
+def _asked_for(bits: int) -> tuple[list[tuple[int, Check]], list[tuple[int, str]]]:
+    """The checks and the registers of some bits, each with its kind: few sets of bits come again and again."""
+    checks = [(kind, check) for kind, (bit, check) in _CHECKS.items() if bits & bit]
+    registers = [(KINDS.index(name), name) for name in NATIONAL_IDS if bits & ID_BITS[name]]
+    return checks, registers
 
 
 def _stand_in(kind: str, value: bytes, policy: PiiPolicy) -> bytes:

@@ -1,5 +1,6 @@
 """JSON lines read by the kernel, against orjson, on JSON of every form and on what is nearly JSON."""
 
+import itertools
 import json
 import math
 from typing import Any
@@ -68,6 +69,17 @@ def test_json_of_every_form(record: dict[str, Any], ascii: bool, indent: int | N
         assert found == asked_of(orjson.loads(line))
     # it leaves escaped keys, and numbers that parsers read differently, to others
     assert good or b"\\" in line or b"e" in line or any(c.isdigit() for c in line.decode())
+
+
+@pytest.mark.parametrize("special", ['"', "\\", "\n", "/", "\b\f\r\t", '\\"', "\x00", "é", "😀"])
+@pytest.mark.parametrize("ascii", [True, False])
+def test_escapes_at_every_place_of_eight_bytes(special: str, ascii: bool) -> None:
+    for before in range(18):
+        for behind in range(18):
+            text = "a" * before + special + "b" * behind + special
+            line = json.dumps({"text": text}, ensure_ascii=ascii).encode()
+            assert parsed(line) == (True, {"text": text})
+            assert parsed(line[:-2])[0] is False
 
 
 @given(RECORDS)
@@ -169,11 +181,29 @@ def test_lines(lines: list[bytes], ended: bool) -> None:
     assert found == [line for line in lines if line and not line.isspace()]
 
 
-@given(st.binary(max_size=12) | st.text(max_size=12).map(str.encode))
-def test_utf8(data: bytes) -> None:
+@given(
+    st.binary(max_size=12) | st.text(max_size=12).map(str.encode),
+    st.integers(0, 140),
+    st.integers(0, 140),
+)
+def test_utf8(middle: bytes, before: int, behind: int) -> None:
+    data = b"a" * before + middle + b"a" * behind
     try:
         data.decode()
         valid = True
     except UnicodeDecodeError:
         valid = False
     assert is_utf8(np.frombuffer(data, np.uint8)) == valid
+
+
+def test_utf8_of_every_pair_of_bytes() -> None:
+    for before in (b"", b"a" * 66):
+        for pair in itertools.product(range(0xC0, 0x100), range(0x70, 0x100)):
+            for behind in (b"", b"\x80", b"\x80\x80", b"\x80\x80\x80"):
+                data = before + bytes(pair) + behind
+                try:
+                    data.decode()
+                    valid = True
+                except UnicodeDecodeError:
+                    valid = False
+                assert is_utf8(np.frombuffer(data, np.uint8)) == valid
