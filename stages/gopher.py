@@ -24,7 +24,9 @@ from coursepack.stages.pieces import (
     TAIL,
     UNSPACED,
     TextOrPieces,
+    count_chars,
     find_pieces,
+    is_blank,
     trimmed,
 )
 
@@ -115,11 +117,11 @@ def _stop_table() -> tuple[np.ndarray, int]:
 _FOUND = types.Array(types.int64, 2, "C")
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _is_ellipsis(data: np.ndarray, i: int) -> bool:
-    a, b, c = data[i], data[i + 1], data[i + 2]
-    dots = a == 0x2E and b == 0x2E and c == 0x2E
-    return bool(dots or (a == 0xE2 and b == 0x80 and c == 0xA6))
+    a, b, c = data[uint64(i)], data[uint64(i + 1)], data[uint64(i + 2)]
+    dots = (a == 0x2E) & (b == 0x2E) & (c == 0x2E)
+    return bool(dots | (a == 0xE2) & (b == 0x80) & (c == 0xA6))
 
 
 @njit(nogil=True, cache=True)
@@ -269,10 +271,12 @@ def _count_words(
             found[row, 9] += 1
 
 
-@njit(nogil=True, cache=True)
-def _starts_with_bullet(data: np.ndarray, start: int, end: int) -> bool:
-    code, _ = decode(data, start, end)
-    return bool(code == 0x2022 or code == 0x2D or code == 0x2A)
+@njit(nogil=True, cache=True, forceinline=True)
+def _starts_with_bullet(data: np.ndarray, start: Any, end: Any) -> bool:
+    first = data[uint64(start)]
+    if first == 0xE2 and end - start >= 3:
+        return bool(data[uint64(start + 1)] == 0x80 and data[uint64(start + 2)] == 0xA2)
+    return bool((first == 0x2D) | (first == 0x2A))
 
 
 @njit(types.void(INDEX, BYTES, BYTES, INDEX, INDEX, BYTES, _FOUND), nogil=True, cache=True)
@@ -287,17 +291,16 @@ def _count_lines(
 ) -> None:
     for row in range(len(found)):
         held = bullets = ellipses = chars = longest = 0
-        for line in range(lines[row], lines[row + 1]):
-            first, last = trimmed(kinds, starts[line], ends[line])
-            if first == last:
+        for line in range(uint64(lines[row]), uint64(lines[row + 1])):
+            if is_blank(of_lines[line]):
                 continue
+            first, last = trimmed(kinds, starts[line], ends[line])
             held += 1
             bullets += _starts_with_bullet(data, first, last)
             ellipses += last - first >= 3 and _is_ellipsis(data, last - 3)
             length = last - starts[line]
             if of_lines[line] & TAIL:
-                for i in range(starts[line], last):
-                    length -= np.int64(kinds[i] >> 4 & 1)
+                length = count_chars(kinds, starts[line], last)
             chars += length
             longest = max(longest, length)
         counts = found[row]

@@ -4,6 +4,8 @@ Documents whose sets of word n-grams have Jaccard similarity s agree in one band
 s^rows, and in some band with 1 - (1 - s^rows)^bands.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint32, uint64
@@ -14,6 +16,8 @@ from coursepack.stages.words import Words
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _NO_SHINGLE = np.uint32(0xFFFFFFFF)
+_BLOCK = 1024  # shingles hashed together
+_UINT32S = types.uint32[::1]
 
 
 def band_hashes(
@@ -65,32 +69,28 @@ def _permutations(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return factors, terms
 
 
-@njit(
-    types.void(types.uint32[::1], types.uint32[::1], types.uint32[::1], types.uint32[::1]),
-    nogil=True,
-    cache=True,
-)
-def _lower_eight(
-    signature: np.ndarray, factors: np.ndarray, terms: np.ndarray, held: np.ndarray
+@njit(types.void(_UINT32S, _UINT32S, _UINT32S, _UINT32S, types.int64), nogil=True, cache=True)
+def _lower(
+    signature: np.ndarray, factors: np.ndarray, terms: np.ndarray, held: np.ndarray, count: Any
 ) -> None:
-    """Eight shingles at a time: an entry is then loaded and stored once for all of them."""
-    a, b, c, d, e, f, g, h = held[0], held[1], held[2], held[3], held[4], held[5], held[6], held[7]
-    for j in range(len(signature)):
-        factor, term = factors[j], terms[j]
-        least = min(signature[j], uint32(factor * a + term))
-        least = min(least, uint32(factor * b + term))
-        least = min(least, uint32(factor * c + term))
-        least = min(least, uint32(factor * d + term))
-        least = min(least, uint32(factor * e + term))
-        least = min(least, uint32(factor * f + term))
-        least = min(least, uint32(factor * g + term))
-        signature[j] = min(least, uint32(factor * h + term))
+    """Takes eight shingles at a time: an entry is then loaded and stored once for all of them."""
+    for k in range(0, count, 8):
+        a, b, c, d = held[k], held[k + 1], held[k + 2], held[k + 3]
+        e, f, g, h = held[k + 4], held[k + 5], held[k + 6], held[k + 7]
+        for j in range(len(signature)):
+            factor, term = factors[j], terms[j]
+            least = min(signature[j], uint32(factor * a + term))
+            least = min(least, uint32(factor * b + term))
+            least = min(least, uint32(factor * c + term))
+            least = min(least, uint32(factor * d + term))
+            least = min(least, uint32(factor * e + term))
+            least = min(least, uint32(factor * f + term))
+            least = min(least, uint32(factor * g + term))
+            signature[j] = min(least, uint32(factor * h + term))
 
 
 @njit(
-    types.void(
-        INDEX, UINT64S, types.int64, types.uint32[::1], types.uint32[::1], types.uint32[:, ::1]
-    ),
+    types.void(INDEX, UINT64S, types.int64, _UINT32S, _UINT32S, types.uint32[:, ::1]),
     nogil=True,
     cache=True,
 )
@@ -102,30 +102,22 @@ def _least(
     terms: np.ndarray,
     least: np.ndarray,
 ) -> None:
-    held = np.empty(8, np.uint32)
-    oldest = uint64(1)  # what the first word of a shingle is multiplied by, once another follows
-    for _ in range(ngram):
-        oldest *= _STEP
+    """Plain loops over a block of shingles, which LLVM makes vectors of; rolling hashes would wait for each other."""
+    shingles = np.empty(_BLOCK, np.uint64)
+    held = np.empty(_BLOCK + 8, np.uint32)
     for row in range(len(least)):
-        first, last = offsets[row], offsets[row + 1] - ngram + 1
-        if first >= last:
-            continue
-        shingle = uint64(0)
-        for k in range(first, first + ngram - 1):
-            shingle = shingle * _STEP + hashes[k]
-        count = 0
-        for place in range(first, last):
-            shingle = shingle * _STEP + hashes[place + ngram - 1]
-            if place > first:
-                shingle -= hashes[place - 1] * oldest
-            held[count] = uint32(mix(shingle) >> uint64(32))
-            count += 1
-            if count == 8:
-                _lower_eight(least[row], factors, terms, held)
-                count = 0
-        if count:
-            held[count:] = held[0]  # once more changes nothing
-            _lower_eight(least[row], factors, terms, held)
+        last = offsets[row + 1] - ngram + 1
+        for start in range(offsets[row], last, _BLOCK):
+            first, count = uint64(start), uint64(min(last - start, _BLOCK))
+            shingles[:] = 0
+            for word in range(uint64(ngram)):
+                for k in range(count):
+                    shingles[k] = shingles[k] * _STEP + hashes[first + word + k]
+            for k in range(count):
+                held[k] = uint32(mix(shingles[k]) >> uint64(32))
+            for k in range(uint64(8)):
+                held[count + k] = held[0]  # once more changes nothing
+            _lower(least[row], factors, terms, held, np.int64(count))
 
 
 @njit(types.void(types.uint32[:, ::1], types.int64, types.uint64[:, ::1]), nogil=True, cache=True)

@@ -130,12 +130,12 @@ def _kinds() -> np.ndarray:
     return found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def trimmed(kinds: np.ndarray, start: Any, end: Any) -> tuple[Any, Any]:
     """The bounds of data[start:end] without the white space at its ends; inside kernels."""
-    while start < end and kinds[start] & SPACE:
+    while start < end and kinds[uint64(start)] & SPACE:
         start += 1
-    while start < end and kinds[end - 1] & SPACE:
+    while start < end and kinds[uint64(end - 1)] & SPACE:
         end -= 1
     return start, end
 

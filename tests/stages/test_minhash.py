@@ -65,6 +65,14 @@ def test_against_the_twin(
     ]
 
 
+@pytest.mark.parametrize("count", [1023, 1024, 1025, 1033, 2048, 2049])
+def test_blocks_of_shingles(count: int) -> None:
+    ngram, permutations = 3, 7
+    hashes = np.random.default_rng(count).integers(0, 2**64, count + ngram - 1, np.uint64)
+    found = signatures(Words(np.array([0, len(hashes)]), hashes), permutations, ngram)
+    assert found.tolist() == [twin_signature(hashes.tolist(), permutations, ngram, seed=1)]
+
+
 def test_too_few_words_are_null() -> None:
     words = find_words(pa.array(["a b c d", "a b c d e", None, "", "我们在这里"]))
     found = band_hashes(words)
