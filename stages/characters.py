@@ -102,7 +102,7 @@ def utf8_valid(text: Text) -> np.ndarray:
     return valid
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def decode(data: np.ndarray, i: Any, end: Any) -> tuple[Any, Any]:
     """The code point at byte `i` of data[:end], i < end, and its width in bytes; inside kernels.
 

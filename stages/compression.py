@@ -13,10 +13,10 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 import zstandard
-from numba import njit, types
+from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, INDEX
+from coursepack.stages.characters import BYTES, INDEX, load8
 
 PIECE_BYTES = 1 << 13  # compressed alone, twice a text
 LEAST_BYTES = 512  # below, a code table is much of a frame, and making it most of the time
@@ -113,10 +113,11 @@ def _measure_entropy(
     total = np.int64(0)
     for piece in range(len(rows)):
         start, length = starts[piece], lengths[piece]
-        for i in range(start, start + length - 3, 4):
-            for k in range(4):
-                seen[k, data[i + k]] += 1
-        for i in range(start + length - length % 4, start + length):
+        for i in range(start, start + length - 7, 8):
+            eight = load8(data, i)
+            for k in range(8):
+                seen[k & 3, eight >> uint64(8 * k) & uint64(0xFF)] += 1
+        for i in range(start + length - length % 8, start + length):
             seen[0, data[i]] += 1
         total += length
         if piece + 1 == len(rows) or rows[piece + 1] != rows[piece]:

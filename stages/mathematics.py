@@ -206,7 +206,7 @@ def _renderers() -> np.ndarray:
     return rows
 
 
-@njit(uint64(BYTES, types.int64, types.int64), nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _hash(data: np.ndarray, start: int, end: int) -> Any:
     found = uint64(0)
     for i in range(start, end):
@@ -214,7 +214,7 @@ def _hash(data: np.ndarray, start: int, end: int) -> Any:
     return found ^ (found >> uint64(32))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _kind(data: np.ndarray, start: int, end: int, hashes: np.ndarray, kinds: np.ndarray) -> Any:
     """What the name data[start:end], with the sign before it, is; 0 where it is unknown."""
     wanted = _hash(data, start, end)
@@ -226,17 +226,17 @@ def _kind(data: np.ndarray, start: int, end: int, hashes: np.ndarray, kinds: np.
     return np.uint8(0)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _is_letter(byte: Any) -> bool:
     return bool(0x61 <= byte | 0x20 <= 0x7A)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _is_digit(byte: Any) -> bool:
     return bool(0x30 <= byte <= 0x39)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _letters_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after the letters from `i` on, of which the first _NAME_BYTES are read."""
     stop = min(end, i + _NAME_BYTES)
@@ -316,18 +316,20 @@ def _is_formula(data: np.ndarray, start: int, end: int, dollars: bool, letter_be
     return dollars and not (white or foreign) and end - start <= most
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _number_end(data: np.ndarray, i: int, end: int) -> Any:
     """The byte after the number that starts with the digit at `i`: 1,000.50 and 5% are numbers."""
-    while i < end and (
-        _is_digit(data[i])
-        or ((data[i] == 0x2C or data[i] == 0x2E) and i + 1 < end and _is_digit(data[i + 1]))
-    ):
+    while i < end:
+        byte = data[uint64(i)]
+        if not _is_digit(byte):
+            point = byte == 0x2C or byte == 0x2E
+            if not (point and i + 1 < end and _is_digit(data[uint64(i + 1)])):
+                break
         i += 1
     return i + 1 if i < end and data[i] == 0x25 else i
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _gap_end(data: np.ndarray, i: int, end: int) -> Any:
     stop = min(end, i + 4)
     while i < stop:
@@ -339,7 +341,7 @@ def _gap_end(data: np.ndarray, i: int, end: int) -> Any:
     return i
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _operator(data: np.ndarray, i: int, end: int) -> tuple[Any, Any]:
     """The width in bytes of the operator at `i`, 0 if there is none, and whether it makes a sum."""
     byte = data[i]

@@ -114,7 +114,7 @@ def _slot(four: Any) -> Any:
     return four * _STEP >> _SLOT_SHIFT & uint64(_START_SLOTS - 1)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _may_begin(data: np.ndarray, i: Any, end: Any, starts: np.ndarray) -> bool:
     """Whether four letters as of an anchor or of a fence's language, or `sql`, stand at byte i."""
     if end - i < 4:
@@ -146,7 +146,7 @@ def _mark(data: np.ndarray, i: Any, marks: np.ndarray) -> None:
         marks[k] = (letter & (escaped | (inside == False))) | sign  # noqa: E712
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _marked(data: np.ndarray, i: Any, marks: np.ndarray, border: np.ndarray) -> Any:
     """A bit for each of the _BLOCK bytes from byte i: whether `_mark` marks it; none past the end of `data`."""
     if has_around(data, i):
@@ -164,7 +164,7 @@ def _text_start(data: np.ndarray, start: int, end: int) -> int:
     return start + 3 if marked and data[start + 2] == 0xBF else start
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _begins_word(data: np.ndarray, i: int, start: int) -> bool:
     """Whether no word goes on at byte i; the n of an escaped newline is none."""
     if i == start or not is_word(data[i - 1]):

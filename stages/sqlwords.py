@@ -488,12 +488,13 @@ def _put(keys: np.ndarray, values: np.ndarray, key: int, value: int) -> None:
     keys[slot], values[slot] = key, value
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)  # called a few times a token
 def look_up(keys: np.ndarray, values: np.ndarray, key: Any) -> Any:
     """The value of a key, or 0; inside kernels."""
-    slot = np.int64(key & uint64(len(keys) - 1))
+    last = uint64(len(keys) - 1)
+    slot = uint64(key) & last
     while keys[slot] != 0:
         if keys[slot] == key:
             return values[slot]
-        slot = (slot + 1) & (len(keys) - 1)
+        slot = (slot + uint64(1)) & last
     return np.int64(0)

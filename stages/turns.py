@@ -5,13 +5,14 @@ Marks are those of chat templates (ChatML, Llama, Gemma, Zephyr, OpenAssistant),
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numba import njit, types
 
 from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, INDEX
+from coursepack.stages.characters import BYTES, INDEX, load8, without
 
 # Kinds of marks; the last three stand at the beginning of a line.
 TOKENS, HEADINGS, SPEAKERS, QUESTIONS = range(4)
@@ -46,7 +47,7 @@ _MARKS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("Q:", "Question:", "QUESTION:"), ("A:", "Answer:", "ANSWER:"), ()),
 )
 _ASK, _ANSWER = range(2)
-_KINDS = len(_MARKS)
+_OPENERS = tuple(np.uint64(sign * 0x0101010101010101) for sign in b"\n<[")  # eight times each
 
 
 def turn_signals(text: Text) -> pa.RecordBatch:
@@ -78,6 +79,13 @@ def _table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return joined, bounds, firsts, np.array([(kind, role) for _, kind, role in found])
 
 
+@njit(nogil=True, cache=True)
+def _is_quiet(eight: Any) -> bool:
+    """Whether none of eight bytes ends a line, or begins a mark inside one."""
+    newline, angle, square = _OPENERS
+    return bool(without(eight, newline) and without(eight, angle) and without(eight, square))
+
+
 @njit(
     types.void(
         *(INDEX, BYTES, BYTES, INDEX, INDEX),
@@ -98,23 +106,23 @@ def _count_turns(
     lead_bytes: np.ndarray,
     turns: np.ndarray,
 ) -> None:
-    # of each kind: whether it was met, whether it was at the text's start, whether something is asked
-    met, leads, asked = (
-        np.empty(_KINDS, np.bool_),
-        np.empty(_KINDS, np.bool_),
-        np.empty(_KINDS, np.bool_),
-    )
     farthest = lead_bytes.max()
     for row in range(len(turns)):
         i, end = offsets[row], offsets[row + 1]
         while i < end and data[i] <= 0x20:
             i += 1
         begin = i
-        met[:], leads[:], asked[:] = False, False, False
+        # a bit for each kind: whether it was met, whether it was at the text's start, whether something is asked
+        met, leads, asked = 0, 0, 0
         opens = True  # the line holds nothing yet but white space and asterisks
         while i < end:
-            if i - begin > farthest and not leads.any():
+            if i - begin > farthest and not leads:
                 break
+            if not opens:
+                while i + 8 <= end and _is_quiet(load8(data, i)):
+                    i += 8
+                if i >= end:
+                    break
             byte = data[i]
             if opens or byte == 0x3C or byte == 0x5B:
                 found = -1
@@ -130,14 +138,15 @@ def _count_turns(
                         break
                 if found >= 0:
                     kind, role = roles[found, 0], roles[found, 1]
-                    if not met[kind]:
-                        met[kind] = True
-                        leads[kind] = i - begin <= lead_bytes[kind]
-                    if leads[kind] and role == _ASK:
-                        asked[kind] = True
-                    elif role == _ANSWER and asked[kind]:
+                    bit = 1 << kind
+                    if not met & bit:
+                        met |= bit
+                        leads |= (i - begin <= lead_bytes[kind]) << kind
+                    if leads & bit and role == _ASK:
+                        asked |= bit
+                    elif role == _ANSWER and asked & bit:
                         turns[row, kind] += 1
-                        asked[kind] = False
+                        asked ^= bit
                     i += bounds[found + 1] - bounds[found]
                     opens = False
                     continue

@@ -1,10 +1,12 @@
 """The splitter: tables of what ends a statement and what does not, and scripts put together from known statements."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coursepack.stages.sqlfind import split_statements
+from coursepack.stages.sqlsplit import escapes_quotes
 
 
 def split(sql: str) -> list[tuple[str, str]]:
@@ -146,3 +148,17 @@ def test_any_bytes_give_spans_in_order(sql: bytes) -> None:
 def test_quotes_that_never_close_cost_no_square() -> None:
     sql = b"select ' from t where a = `b and c = \" or $$ or /* \n;" * 20_000
     assert split_statements(sql)
+
+
+@pytest.mark.parametrize("sign", ["\\'s", "`a", "\\'`b"])
+@pytest.mark.parametrize("place", [0, 1, 62, 63, 64, 253, 254, 255, 256, 257, 600])
+def test_quotes_are_escaped_wherever_a_sign_says_so(place: int, sign: str) -> None:
+    for text, expected in (
+        (" " * place + sign + ";", True),
+        ("`" * place + sign + ";", True),
+        (" " * place + sign[:-1] + ";", False),
+        (" " * place + "\\n` ", False),
+    ):
+        data = np.frombuffer(text.encode(), np.uint8)
+        assert escapes_quotes(data, 0, len(data)) == expected
+        assert not escapes_quotes(data, len(data), len(data))
