@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit, types, uint64
-from numba.cpython.unsafe.numbers import trailing_zeros
 
 from coursepack.pipeline.arrow import Text, int32s, ratio, text_buffers
 from coursepack.stages.characters import (
@@ -23,6 +22,7 @@ from coursepack.stages.characters import (
     characters,
     decode,
     load8,
+    lowest_bit,
 )
 from coursepack.stages.comments import (
     FAMILIES,
@@ -132,7 +132,6 @@ def _matches(paths: pa.Array, pattern: str) -> np.ndarray:
 
 _HIGH = np.uint64(0x8080808080808080)
 _BLOCK, _LINE_BLOCK = 32, 64  # bytes looked at together, for tokens and for lines
-_lowest_bit: Any = trailing_zeros
 
 
 @cache
@@ -372,7 +371,7 @@ def _count_lines(
                 blank &= blank - uint64(1)
             texts &= _bits(flags, uint64(2)) if any_special else uint64(0)
             while texts != uint64(0):
-                at = i + np.int64(_lowest_bit(texts))
+                at = i + np.int64(lowest_bit(texts))
                 texts &= texts - uint64(1)
                 if data[at] < 0x80:  # a sign of fences
                     _pass_fence(data, begin, at, end, is_space, block)

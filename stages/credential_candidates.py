@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types, uint64
-from numba.cpython.unsafe.numbers import trailing_zeros
 
 from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, INT32S, load8
+from coursepack.stages.characters import BYTES, INDEX, INT32S, load8, lowest_bit
 
 # How tokens start, and the fewest bytes of [A-Za-z0-9_-] that they then have.
 _PREFIXES: dict[bytes, int] = {
@@ -43,7 +42,6 @@ _REACH = 2 + 2 * (_MOST_BLANKS + _MOST_QUOTES + MOST_NAME + 1) + _MOST_BLANKS + 
 
 _BLOCK = 64  # bytes looked at together
 _IN_RUN, _EVENT = 1, 2  # flags of a byte: of [A-Za-z0-9_-]; something to look at may start here
-_lowest_bit: Any = trailing_zeros
 
 
 @dataclass(frozen=True)
@@ -244,7 +242,7 @@ def _token_start(
     likely = prefix_bits[0, data[start]] & prefix_bits[1, data[start + 1]]
     likely &= prefix_bits[2, data[start + 2]]
     while likely != uint64(0):
-        k = _lowest_bit(likely)
+        k = lowest_bit(likely)
         if length >= lengths[k] and _stands_at(data, start, end, prefixes[k]):
             return start
         likely &= likely - uint64(1)
@@ -396,7 +394,7 @@ def _scan(
             for k in range(0, _BLOCK if any_event else 0, 8):
                 held = load8(flags, k) & uint64(0x0202020202020202)
                 while held != uint64(0):
-                    at = i + k + np.int64(_lowest_bit(held) >> 3)
+                    at = i + k + np.int64(lowest_bit(held) >> 3)
                     held &= held - uint64(1)
                     if at < end:
                         count, walked = _look(
@@ -404,7 +402,7 @@ def _scan(
                         )
             ends = _ends_run(flags, before)
             while ends != uint64(0):
-                at = i + np.int64(_lowest_bit(ends))
+                at = i + np.int64(lowest_bit(ends))
                 ends &= ends - uint64(1)
                 if run_end <= at < end:
                     run_end = at + 1

@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numba import njit, types, uint64
-from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
+from numba.cpython.unsafe.numbers import leading_zeros
 
 from coursepack.pipeline.arrow import int32s, ratio
-from coursepack.stages.characters import ALL_BITS, BYTES, INDEX, UINT64S, characters, decode, load8
+from coursepack.stages.characters import (
+    ALL_BITS,
+    BYTES,
+    INDEX,
+    UINT64S,
+    characters,
+    decode,
+    load8,
+    lowest_bit,
+)
 from coursepack.stages.copies import EMPTY, STEP, hash_bytes, mix
 from coursepack.stages.pieces import (
     LETTER,
@@ -33,7 +42,6 @@ from coursepack.stages.pieces import (
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 _LETTERS = np.uint64(0x0101010101010101)  # LETTER of eight bytes
-_zeros_below: Any = trailing_zeros
 _zeros_above: Any = leading_zeros
 _BLOCK = 256  # bytes looked at together
 _ALPHABETIC_UNIT = UNSPACED | MARK  # a vowel sign of Thai is a word of its own, and no number
@@ -245,7 +253,7 @@ def _count_words(
                 has_signs = kind & (LETTER | NUMBER | MARK | SIGN) == LETTER | SIGN
                 signed |= uint64(has_signs) << uint64(k)
             while signed:
-                word = uint64(block) + _zeros_below(signed)
+                word = uint64(block) + lowest_bit(signed)
                 signed &= signed - uint64(1)
                 # The core lies between the first letter and the last: no branch depends on the text, if the first
                 # and the last eight bytes have one, as most do. Of a core of more bytes the hash is another.
@@ -259,7 +267,7 @@ def _count_words(
                     start, end = _core(kinds, start, end)
                     core = hash_bytes(data, start, end)
                 else:
-                    start += np.int64(_zeros_below(head) >> uint64(3))
+                    start += np.int64(lowest_bit(head) >> uint64(3))
                     end -= np.int64(_zeros_above(tail) >> uint64(3))
                     beyond = uint64(64) - uint64(8) * uint64(min(end - start, 8))
                     core = load8(data, start) & ALL_BITS >> beyond

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types, uint64
-from numba.cpython.unsafe.numbers import trailing_zeros
 
-from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, load8
+from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, load8, lowest_bit
 from coursepack.stages.fasttext_files import step
 
 # Words of at most KEY_BYTES bytes are kept with their sums.
@@ -25,7 +24,6 @@ LANES = 32  # n-grams of ASCII hashed at once, from as many letters on
 _KEPT = np.array([(1 << 8 * min(max(n - 16, 0), 8)) - 1 for n in range(KEY_BYTES + 17)], np.uint64)
 _MIX, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _LOW, _HIGH = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080)
-_lowest_bit: Any = trailing_zeros  # its place; one instruction
 
 # Arrays of a mapped file are read-only and begin at any byte.
 _MAPPED = types.Array(types.float32, 2, "C", readonly=True, aligned=False)
@@ -54,7 +52,7 @@ def _word_end(data: np.ndarray, i: Any, end: Any) -> Any:
     while i + 8 <= end:
         spaces = _spaces(load8(data, i))
         if spaces:
-            return i + np.int64(_lowest_bit(spaces) >> uint64(3))
+            return i + np.int64(lowest_bit(spaces) >> uint64(3))
         i += 8
     while i < end and not _is_space(data[i]):
         i += 1

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numba import njit, types, uint64
-from numba.cpython.unsafe.numbers import trailing_zeros
 
 from coursepack.pipeline.arrow import Text, text_buffers
 from coursepack.stages.characters import (
@@ -22,6 +21,7 @@ from coursepack.stages.characters import (
     SEPARATOR,
     characters,
     decode,
+    lowest_bit,
 )
 from coursepack.stages.characters import load8 as load8
 from coursepack.stages.characters import load_few as load_few
@@ -37,7 +37,6 @@ _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _TO_BITS = np.uint64(
     0x0102040810204080
 )  # times the low bits of eight bytes: the same bits side by side, on top
-_lowest_bit: Any = trailing_zeros  # its place; one instruction
 _ONE, _FOUR, _EIGHT = np.uint64(1), np.uint64(4), np.uint64(8)
 
 
@@ -187,7 +186,7 @@ def _classify_foreign(data: np.ndarray, i: Any, end: Any, table: np.ndarray, kin
     while i < end:
         if i + _EIGHT <= end:
             high = load8(data, i) & _HIGH
-            i += _lowest_bit(high) >> uint64(3) if high else _EIGHT
+            i += lowest_bit(high) >> uint64(3) if high else _EIGHT
         elif data[i] < 0x80:
             i += _ONE
         while i < end and data[i] >= 0x80:
@@ -291,7 +290,7 @@ def _find_words(
                 cuts |= (own | own << _ONE | own_before) & ~_which(kinds, i, 4)
                 own_before = own >> uint64(63)
                 while cuts:
-                    at = _lowest_bit(cuts)
+                    at = lowest_bit(cuts)
                     cuts &= cuts - _ONE
                     bounds[n & _ONE, n >> _ONE] = i + at
                     n += ~shifted >> at & _ONE  # a word ends
@@ -299,7 +298,7 @@ def _find_words(
                     n += ~space >> at & _ONE  # a word starts
             else:
                 while cuts:
-                    bounds[n & _ONE, n >> _ONE] = i + _lowest_bit(cuts)
+                    bounds[n & _ONE, n >> _ONE] = i + lowest_bit(cuts)
                     cuts &= cuts - _ONE
                     n += _ONE
             i += uint64(_BLOCK)
@@ -337,7 +336,7 @@ def _find_lines(
                 for k in range(end - i):
                     found |= uint64(data[i + uint64(k)] == 0x0A) << uint64(k)
             while found:
-                at = i + _lowest_bit(found)
+                at = i + lowest_bit(found)
                 found &= found - _ONE
                 bounds[1, n] = at
                 n += _ONE

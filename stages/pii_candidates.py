@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types, uint64
-from numba.cpython.unsafe.numbers import trailing_zeros
 
 from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, load8
+from coursepack.stages.characters import BYTES, INDEX, INT32S, UINT64S, load8, lowest_bit
 
 # What a range may hold, as bits.
 EMAIL, IPV4, IPV6, PHONE, NATIONAL_PHONE, CARD, IBAN = (1 << k for k in range(7))
@@ -65,7 +64,6 @@ _EMAIL_LOCAL, _EMAIL_DOMAIN = 64, 255  # RFC 5321, 4.5.3.1
 _TRIGGER, _DIGIT, _UPPER, _LETTER, _HEX, _LOCAL, _DOMAIN, _GAP = (1 << k for k in range(8))
 _WORD = _DIGIT | _LETTER
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
-_lowest_bit: Any = trailing_zeros
 
 
 @dataclass(frozen=True)
@@ -286,7 +284,7 @@ def _scan(
                 if triggers == uint64(0):
                     i += 8
                     continue
-                i += np.int64(_lowest_bit(triggers) >> 3)
+                i += np.int64(lowest_bit(triggers) >> 3)
             elif not table[data[uint64(i)]] & _TRIGGER:
                 i += 1
                 continue

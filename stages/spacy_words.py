@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, types, uint64
-from numba.cpython.unsafe.numbers import trailing_zeros
 
-from coursepack.stages.characters import BYTES, INDEX, UINT64S, decode
+from coursepack.stages.characters import BYTES, INDEX, UINT64S, decode, lowest_bit
 from coursepack.stages.copies import hash_bytes
 from coursepack.stages.pieces import Pieces
 from coursepack.stages.spacy_affixes import (
@@ -39,7 +38,6 @@ from coursepack.stages.spacy_tables import (
     units,
 )
 
-_lowest_bit: Any = trailing_zeros
 _ONE = np.uint64(1)
 
 
@@ -143,7 +141,7 @@ def _add_exception(found: np.ndarray, n: Any, start: Any, end: Any, starts: Any)
     left = uint64(starts) & (uint64(starts) - _ONE)
     word = np.int64(0)
     while left:
-        after = np.int64(_lowest_bit(left))
+        after = np.int64(lowest_bit(left))
         n = _add(found, n, start + word, start + after)
         word = after
         left &= left - _ONE
