@@ -81,7 +81,7 @@ FAMILIES: dict[str, Family] = {
     "programming": Family("programming:programming_signals", ("records", "text")),
     "redpajama": Family("redpajama:redpajama_signals", ("pieces",), default=False),
     "repetition": Family("repetition:repetition_signals", ("pieces",), version=2),
-    "scripts": Family("scripts:script_signals", ("text",)),
+    "scripts": Family("scripts:script_signals", ("text",), version=2),
     "sql": Family("sql:sql_signals", ("text",)),
     "sql_parse": Family(
         "sql:sql_parse_signals", ("text",), default=False, settings={"sqlglot": version("sqlglot")}

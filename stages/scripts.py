@@ -237,7 +237,7 @@ def _count(
                     adjoins = i == mended
                     if adjoins:
                         mojibake += waiting
-                        waiting = 0
+                    waiting = 0
                     if adjoins or length > 2 or code <= 0xC3:
                         mojibake += length
                     else:

@@ -5,7 +5,7 @@ import collections
 import pyarrow as pa
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coursepack.stages import scripts
@@ -155,6 +155,7 @@ CHARACTERS = [
 TEXT = st.lists(st.sampled_from(CHARACTERS) | st.text(max_size=2), max_size=12).map("".join)
 
 
+@example(["\u00c4\x80aB\u00c3\u00a9\u00c3\u00a9"], 0)
 @given(st.lists(st.none() | TEXT, max_size=5), st.integers(0, 5))
 @settings(max_examples=200, deadline=None)
 def test_against_the_twin(texts: list[str | None], cut: int) -> None:
