@@ -188,13 +188,28 @@ def copy_around(data: np.ndarray, i: Any, block: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True)
-def bits_of(marks: np.ndarray) -> Any:
-    """64 bytes that are 0 or 1 as a uint64, the first lowest; inside kernels."""
+def side_by_side(eight: Any) -> Any:
+    """The lowest bits of eight bytes, of which no other is set, as eight bits; inside kernels."""
+    return eight * uint64(0x0102040810204080) >> uint64(56)
+
+
+@njit(nogil=True, cache=True)
+def bits_of(flags: np.ndarray, i: Any, bit: Any) -> Any:
+    """A bit for each of the 64 bytes from byte i, the first lowest: whether it has 1 << bit; inside kernels."""
     found = uint64(0)
-    for k in range(8):  # a product puts the low bits of eight bytes side by side
-        eight = load8(marks, 8 * k) * uint64(0x0102040810204080) >> uint64(56)
-        found |= eight << uint64(8 * k)
+    for k in range(8):
+        held = load8(flags, uint64(i) + uint64(8 * k)) >> uint64(bit)
+        found |= side_by_side(held & uint64(0x0101010101010101)) << uint64(8 * k)
     return found
+
+
+@njit(nogil=True, cache=True)
+def chars_of(data: np.ndarray, start: Any, end: Any) -> Any:
+    """Code points of data[start:end]: bytes that continue none; inside kernels."""
+    chars = np.int64(0)
+    for i in range(uint64(start), uint64(end)):  # an index that is not negative saves its test
+        chars += (data[i] & 0xC0) != 0x80
+    return chars
 
 
 @njit(types.void(INDEX, BYTES, types.boolean[::1]), nogil=True, cache=True)

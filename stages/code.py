@@ -19,7 +19,9 @@ from coursepack.stages.characters import (
     INDEX,
     OWN_UNIT,
     WORD,
+    bits_of,
     characters,
+    chars_of,
     decode,
     load8,
     lowest_bit,
@@ -177,10 +179,8 @@ def _is_ascii(data: np.ndarray, i: Any) -> Any:
 @njit(nogil=True, cache=True)
 def _count_ascii(data: np.ndarray, i: Any) -> tuple[Any, Any]:
     """Tokens that start in the _BLOCK bytes from byte i, and letters, by comparisons of which LLVM makes vectors."""
-    held, letters = (
-        np.uint8(0),
-        np.uint8(0),
-    )  # bytes that start no token; narrow, so that vectors hold many
+    # bytes that start no token; narrow, so that vectors hold many
+    held, letters = np.uint8(0), np.uint8(0)
     for k in range(_BLOCK):
         at = uint64(i) + uint64(k)
         byte, last = data[at], data[at - uint64(1)]
@@ -294,21 +294,13 @@ def _pass_fence(
         rest = _text_start(data, stop, end, is_space)
         if rest == end or data[rest] == 0x0A:
             block[0] = 0
-            block[3] += _chars(data, block[2], min(rest + 1, end))
+            block[3] += chars_of(data, block[2], min(rest + 1, end))
         return
     while rest < end and data[rest] != 0x0A:
         if data[rest] == 0x60 and data[i] == 0x60:  # code in a line, no fence
             return
         rest += 1
     block[0], block[1], block[2] = found, data[i], first
-
-
-@njit(nogil=True, cache=True)
-def _chars(data: np.ndarray, start: Any, end: Any) -> Any:
-    chars = np.int64(0)
-    for i in range(uint64(start), uint64(end)):
-        chars += data[i] & 0xC0 != 0x80
-    return chars
 
 
 @njit(nogil=True, cache=True)
@@ -327,16 +319,6 @@ def _flag_lines(data: np.ndarray, i: Any, size: int, flags: np.ndarray) -> tuple
     return np.int64(newlines), any_special
 
 
-@njit(nogil=True, cache=True)
-def _bits(flags: np.ndarray, flag: Any) -> Any:
-    """A bit for each byte of a block that has the flag."""
-    bits = uint64(0)
-    for k in range(0, _LINE_BLOCK, 8):
-        held = load8(flags, k) >> flag & uint64(0x0101010101010101)
-        bits |= held * uint64(0x0102040810204080) >> uint64(56) << uint64(k)
-    return bits
-
-
 @njit(types.void(INDEX, BYTES, BYTES, types.int64[:, ::1]), nogil=True, cache=True)
 def _count_lines(
     offsets: np.ndarray, data: np.ndarray, is_space: np.ndarray, counts: np.ndarray
@@ -346,9 +328,7 @@ def _count_lines(
         begin, end = offsets[row], offsets[row + 1]
         lines = blanks = np.int64(0)
         block[:] = 0
-        at_start = uint64(
-            1
-        )  # whether a line, or the white space that it starts with, goes on into the block
+        at_start = uint64(1)  # whether a line, or the white space before its text, goes on
         for i in range(begin, end, _LINE_BLOCK):
             if i + _LINE_BLOCK <= end:
                 newlines, any_special = _flag_lines(data, i, _LINE_BLOCK, flags)
@@ -358,7 +338,7 @@ def _count_lines(
             lines += newlines
             if newlines == 0 and at_start == 0:
                 continue
-            ends, spaces = _bits(flags, uint64(0)), _bits(flags, uint64(1))
+            ends, spaces = bits_of(flags, 0, uint64(0)), bits_of(flags, 0, uint64(1))
             # A sum carries each start of a line through white space to the byte behind it.
             starts = ends << uint64(1) | at_start
             inside = starts & spaces
@@ -369,7 +349,7 @@ def _count_lines(
             while blank != uint64(0):
                 blanks += 1
                 blank &= blank - uint64(1)
-            texts &= _bits(flags, uint64(2)) if any_special else uint64(0)
+            texts &= bits_of(flags, 0, uint64(2)) if any_special else uint64(0)
             while texts != uint64(0):
                 at = i + np.int64(lowest_bit(texts))
                 texts &= texts - uint64(1)
@@ -383,7 +363,7 @@ def _count_lines(
             blanks += np.int64(at_start)
         counts[row, 3], counts[row, 4] = lines, blanks
         if block[0] > 0:
-            block[3] += _chars(data, block[2], end)
+            block[3] += chars_of(data, block[2], end)
         counts[row, 5] = block[3]
 
 

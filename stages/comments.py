@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types, uint64
 
-from coursepack.stages.characters import BYTES, INDEX, load8, without
+from coursepack.stages.characters import BYTES, INDEX, chars_of, load8, without
 
 PIECE_BYTES = 2048  # of a text without a known extension, read for the cues of a family
 NOTICE_BYTES = 1 << 13  # of a comment, searched for a notice
@@ -355,14 +355,6 @@ def _is_triple(data: np.ndarray, i: int, end: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _chars(data: np.ndarray, start: int, end: Any) -> Any:
-    count = np.int64(0)
-    for i in range(start, end):
-        count += data[i] & 0xC0 != 0x80
-    return count
-
-
-@njit(nogil=True, cache=True)
 def _newlines(data: np.ndarray, start: int, end: int) -> Any:
     count = np.int64(0)
     for i in range(start, end):
@@ -461,7 +453,7 @@ def _count(
                         unclosed |= quote
                 comment = triple and after > i and _is_statement(data, start, i)
             if comment:
-                chars += _chars(data, i, after)
+                chars += chars_of(data, i, after)
                 if in_header:
                     next_line = i > start and _newlines(data, last_end, i) == 1
                     if _has_notice(data, i, after, notices):

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, types, uint64
 
 from coursepack.pipeline.arrow import Text, text_buffers
-from coursepack.stages.characters import BYTES, INDEX, INT32S, load8, lowest_bit
+from coursepack.stages.characters import BYTES, INDEX, INT32S, bits_of, load8, lowest_bit
 
 # How tokens start, and the fewest bytes of [A-Za-z0-9_-] that they then have.
 _PREFIXES: dict[bytes, int] = {
@@ -297,10 +297,7 @@ def _ends_run(flags: np.ndarray, before: np.ndarray) -> Any:
 
     `before` holds what the last block left, and then what this one does: bits of bytes that end runs of 1, 2, 4, 8.
     """
-    bits = uint64(0)
-    for k in range(0, _BLOCK, 8):
-        held = load8(flags, k) & uint64(0x0101010101010101)
-        bits |= held * uint64(0x0102040810204080) >> uint64(56) << uint64(k)
+    bits = bits_of(flags, 0, 0)
     for k in range(4):
         width = uint64(1 << k)
         longer = bits & (bits << width | before[k] >> (uint64(64) - width))

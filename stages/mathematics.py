@@ -21,6 +21,7 @@ from coursepack.stages.characters import (
     INDEX,
     UINT64S,
     bits_of,
+    chars_of,
     code_point_runs,
     copy_around,
     decode,
@@ -419,14 +420,6 @@ def _has_blank_line(data: np.ndarray, i: Any, stop: Any, end: int) -> bool:
     return bool(i < stop)
 
 
-@njit(nogil=True, cache=True)
-def _chars(data: np.ndarray, start: Any, end: Any) -> Any:
-    chars = np.int64(0)
-    for i in range(uint64(start), uint64(end)):  # an index that is not negative saves its test
-        chars += (data[i] & 0xC0) != 0x80
-    return chars
-
-
 @njit(nogil=True, cache=True, forceinline=True)
 def _mark(data: np.ndarray, i: Any, marks: np.ndarray) -> None:
     """Sets `marks` for the 64 bytes from byte i: 1 where the kernel stops. A letter follows what may open a name, `jax`
@@ -493,7 +486,7 @@ def _count(
                 else:
                     copy_around(data, i, border)
                     _mark(border, AROUND, marks)
-                left = bits_of(marks)
+                left = bits_of(marks, 0, 0)
             held = left >> uint64(i - block)
             if held == 0:
                 i = block + 64
@@ -548,7 +541,7 @@ def _count(
                     dollars = 0
                 elif run - i == 2:
                     if dollars == 2 and _is_formula(data, dollar_at + 2, i, True, False):
-                        formulas += _chars(data, dollar_at, run)
+                        formulas += chars_of(data, dollar_at, run)
                         dollars = 0
                     else:
                         dollars, dollar_at = 2, i
@@ -560,7 +553,7 @@ def _count(
                         and _can_close(data, i, end)
                         and _is_formula(data, dollar_at + 1, i, True, letter_behind)
                     ):
-                        formulas += _chars(data, dollar_at, run)
+                        formulas += chars_of(data, dollar_at, run)
                         dollars = 0
                     elif _can_open(data, i, start, end):
                         dollars, dollar_at = 1, i
@@ -601,7 +594,7 @@ def _count(
                             environment_before = formulas
                             dollars = bracket = 0
                         elif kind == _END and environment == name:
-                            formulas = environment_before + _chars(data, environment_at, after)
+                            formulas = environment_before + chars_of(data, environment_at, after)
                             environment = uint64(0)
                             dollars = bracket = 0
                         i = after
@@ -615,7 +608,7 @@ def _count(
                     if bracket == sign - 1 - (sign == 0x5D) and (
                         short or _is_formula(data, bracket_at + 2, i, False, False)
                     ):
-                        formulas = bracket_before + _chars(data, bracket_at, i + 2)
+                        formulas = bracket_before + chars_of(data, bracket_at, i + 2)
                     bracket = dollars = 0
                     i += 2
                 else:
@@ -623,6 +616,6 @@ def _count(
                     i += 2 if 0x20 < sign < 0x80 else 1
         # In the order of _COUNTS.
         counts = found[row]
-        counts[0], counts[1], counts[2] = _chars(data, start, end), commands, environments
+        counts[0], counts[1], counts[2] = chars_of(data, start, end), commands, environments
         counts[3], counts[4], counts[5] = preambles, formulas, symbols
         counts[6], counts[7] = remnants, sums

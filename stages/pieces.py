@@ -19,9 +19,11 @@ from coursepack.stages.characters import (
     INDEX,
     OWN_UNIT,
     SEPARATOR,
+    bits_of,
     characters,
     decode,
     lowest_bit,
+    side_by_side,
 )
 from coursepack.stages.characters import load8 as load8
 from coursepack.stages.characters import load_few as load_few
@@ -34,9 +36,6 @@ LETTER, NUMBER, SPACE, MARK, TAIL, UNSPACED, TERMINAL, SIGN = 1, 2, 4, 8, 16, 32
 _BLOCK = 64  # bytes looked at together, a bit each
 _LOW, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
-_TO_BITS = np.uint64(
-    0x0102040810204080
-)  # times the low bits of eight bytes: the same bits side by side, on top
 _ONE, _FOUR, _EIGHT = np.uint64(1), np.uint64(4), np.uint64(8)
 
 
@@ -249,16 +248,6 @@ def _most_words(
     return words
 
 
-@njit(nogil=True, cache=True)
-def _which(kinds: np.ndarray, i: Any, bit: int) -> Any:
-    """A bit for each of the _BLOCK bytes from byte i: whether it has the kind 1 << bit."""
-    found = uint64(0)
-    for k in range(8):
-        held = load8(kinds, i + uint64(8 * k)) >> uint64(bit) & _LOW
-        found |= (held * _TO_BITS >> uint64(56)) << uint64(8 * k)
-    return found
-
-
 @njit(
     types.void(INDEX, INDEX, BYTES, BYTES, types.int64[::1], types.Array(types.int64, 2, "C")),
     nogil=True,
@@ -279,15 +268,15 @@ def _find_words(
         i, end = uint64(offsets[row]), uint64(ends[row])
         own_before, space_before = uint64(0), _ONE
         while i < end:
-            space = _which(kinds, i, 2)
+            space = bits_of(kinds, i, 2)
             if end - i < _BLOCK:
                 space |= ALL_BITS << (end - i)
             shifted = space << _ONE | space_before
             space_before = space >> uint64(63)
             cuts = space ^ shifted
             if row_kinds[row] & UNSPACED:
-                own = _which(kinds, i, 5) & ~space
-                cuts |= (own | own << _ONE | own_before) & ~_which(kinds, i, 4)
+                own = bits_of(kinds, i, 5) & ~space
+                cuts |= (own | own << _ONE | own_before) & ~bits_of(kinds, i, 4)
                 own_before = own >> uint64(63)
                 while cuts:
                     at = lowest_bit(cuts)
@@ -331,7 +320,7 @@ def _find_lines(
             if end - i >= _BLOCK:
                 for k in range(8):
                     held = _newlines(load8(data, i + uint64(8 * k)))
-                    found |= (held * _TO_BITS >> uint64(56)) << uint64(8 * k)
+                    found |= side_by_side(held) << uint64(8 * k)
             else:
                 for k in range(end - i):
                     found |= uint64(data[i + uint64(k)] == 0x0A) << uint64(k)

@@ -19,6 +19,7 @@ from coursepack.stages.characters import (
     UINT32S,
     UINT64S,
     bits_of,
+    chars_of,
     copy_around,
     has_around,
     load_few,
@@ -41,7 +42,6 @@ from coursepack.stages.sqlsplit import (
     Found,
     InStatement,
     case_of,
-    chars_of,
     escapes_quotes,
     is_command,
     is_word,
@@ -154,7 +154,7 @@ def _marked(data: np.ndarray, i: Any, marks: np.ndarray, border: np.ndarray) -> 
     else:
         copy_around(data, i, border)
         _mark(border, AROUND, marks)
-    return bits_of(marks)
+    return bits_of(marks, 0, 0)
 
 
 @njit(nogil=True, cache=True)

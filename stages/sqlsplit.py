@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
+from coursepack.stages.characters import chars_of
 from coursepack.stages.copies import EMPTY, STEP
 from coursepack.stages.sqlwords import (
     DDL,
@@ -162,15 +163,6 @@ def _line_end(data: np.ndarray, i: int, end: int) -> int:
     while i < end and data[i] != 0x0A:
         i += 1
     return i
-
-
-@njit(nogil=True, cache=True)
-def chars_of(data: np.ndarray, start: Any, end: Any) -> int:
-    """Code points of data[start:end]: bytes that continue none; inside kernels."""
-    found = 0
-    for i in range(uint64(start), uint64(end)):  # an index that is not negative saves its test
-        found += (data[i] & 0xC0) != 0x80
-    return found
 
 
 @njit(nogil=True, cache=True)

@@ -89,7 +89,7 @@ class SegmentEncoder:
 
     @cached_property
     def _merges(self) -> CharacterMerges | None:
-        """Made when the first text comes: it takes a second, and many load a vocabulary to look at it."""
+        """Made when the first text comes: it takes half a second, and many load a vocabulary to look at it."""
         return CharacterMerges(self.spec) if self.exact and can_merge(self.spec) else None
 
     def encode(self, offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
