@@ -132,6 +132,7 @@ def test_files_do_not_matter(first, spark, tmp_path, variant, parts):
     assert _again(spark, tmp_path / "ws", made) == shard_hashes(ws)
 
 
+@pytest.mark.slow
 def test_sources_may_come_in_instalments(first, spark, tmp_path):
     corpus_folder, ws, _ = first
     whole = recipe(corpus_folder, tmp_path / "ws")
@@ -217,6 +218,7 @@ def test_bad_records_are_counted_and_a_limit_stops_the_run(spark, tmp_path):
         run(strict, spark)
 
 
+@pytest.mark.slow
 def test_a_sample_has_a_workspace_of_its_own(first, spark, tmp_path):
     corpus_folder, _, _ = first
     made = recipe(corpus_folder, tmp_path / "ws", holdout=None).sampled(0.5)
